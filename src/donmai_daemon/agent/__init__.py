@@ -1,0 +1,1 @@
+"""`donmai agent run`: fetch, workspace, supervise, report."""

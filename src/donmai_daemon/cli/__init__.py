@@ -1,0 +1,1 @@
+"""argv -> control API -> text."""

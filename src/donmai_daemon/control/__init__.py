@@ -1,0 +1,1 @@
+"""The control API: ASGI on loopback and a unix socket."""

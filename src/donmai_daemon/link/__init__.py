@@ -1,0 +1,1 @@
+"""Outbound network: the platform client, retry delays, credentials."""

@@ -1,0 +1,1 @@
+"""Pure: `(document, params) -> result`. No I/O, no clock, no randomness."""

@@ -1,0 +1,1 @@
+"""Agent sessions on this machine: admission, spawner, details."""
