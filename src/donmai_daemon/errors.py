@@ -140,3 +140,28 @@ class RegistrationTokenMissing(DonmaiError):  # noqa: N818
     """There is nothing to register with."""
 
     code = "registration_token_missing"
+
+
+class ConfigUnwritable(DonmaiError):  # noqa: N818
+    """The configuration file cannot be replaced now. Nothing was changed; trying again later is right.
+
+    `full` says that the disk or the quota is.
+    """
+
+    code = "config_unwritable"
+
+    def __init__(self, cause: str, *, full: bool = False, hint: str | None = None) -> None:
+        super().__init__(f"the configuration file cannot be replaced: {cause}", hint=hint)
+        self.cause = cause
+        self.full = full
+
+
+class JournalUnavailable(DonmaiError):  # noqa: N818
+    """The journal cannot be written now (disk full, I/O error). Nothing was recorded; trying again later is right."""
+
+    code = "journal_unavailable"
+
+    def __init__(self, cause: str, *, full: bool = False) -> None:
+        super().__init__(f"the journal cannot be written: {cause}")
+        self.cause = cause
+        self.full = full

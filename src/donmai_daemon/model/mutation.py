@@ -81,3 +81,24 @@ class Ack:
     id: str
     error: str | None
     fresh: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How one mutation ends. `error` is None exactly when it was applied; `changed` is False for a no-op."""
+
+    id: str
+    outcome: Outcome
+    changed: bool = False
+    error: str | None = None
+    diff: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JournalCounts:
+    """What waits: `fresh` of the `unsent` acks have never been delivered."""
+
+    pending: int = 0
+    review: int = 0
+    unsent: int = 0
+    fresh: int = 0
