@@ -165,3 +165,21 @@ class JournalUnavailable(DonmaiError):  # noqa: N818
         super().__init__(f"the journal cannot be written: {cause}")
         self.cause = cause
         self.full = full
+
+
+class RequestInvalid(DonmaiError):  # noqa: N818
+    """A request to the control API is not one that can be understood; the message names what is wrong with it."""
+
+    code = "bad_request"
+
+
+class NotFound(DonmaiError):  # noqa: N818
+    """The thing that was asked for is not there."""
+
+    code = "not_found"
+
+
+class AddressUnavailable(DonmaiError):  # noqa: N818
+    """The control API cannot listen where it was told to."""
+
+    code = "address_unavailable"
