@@ -96,6 +96,24 @@ class DaemonNotRunning(DonmaiError):  # noqa: N818
     code = "daemon_not_running"
 
 
+class DaemonSilent(DonmaiError):  # noqa: N818
+    """A daemon took the connection, but its answer did not come in time or cannot be read."""
+
+    code = "daemon_silent"
+
+
+class DaemonRefused(DonmaiError):  # noqa: N818
+    """The daemon answered with a status that is not 2xx. `detail` is its own error text, `answer_code` its code."""
+
+    code = "daemon_refused"
+
+    def __init__(self, status: int, detail: str, answer_code: str = "", *, hint: str | None = None) -> None:
+        super().__init__(detail or f"the daemon answered {status}", hint=hint)
+        self.status = status
+        self.detail = detail
+        self.answer_code = answer_code
+
+
 class UsageError(DonmaiError):
     """The command line asks for something that cannot be meant."""
 
