@@ -1,0 +1,102 @@
+"""The terminal as the verbs see it: text, tables, JSON, and errors of one line."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from donmai_daemon.errors import DonmaiError
+
+_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+_WORDS = {
+    "applied": "green", "online": "green", "ready": "green", "ok": "green",
+    "pending": "yellow", "delivered": "yellow", "review": "yellow", "stale": "yellow", "warning": "yellow",
+    "paused": "yellow", "draining": "yellow", "starting": "yellow",
+    "failed": "red", "offline": "red", "error": "red", "stopped": "red",
+    "cancelled": "dim", "info": "dim",
+}  # fmt: skip
+"""Words of state that carry their colour wherever they stand alone in a table."""
+
+
+def clean(text: str) -> str:
+    """`text` in one line and harmless on a terminal: whatever is not printable is shown as its escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+class Console:
+    """Where a verb writes. Colour and redrawing only on a terminal; `NO_COLOR` and `TERM=dumb` are honoured."""
+
+    def __init__(self, stdout: TextIO, stderr: TextIO, environ: Mapping[str, str]) -> None:
+        self._stdout = stdout
+        self._stderr = stderr
+        self.environ = environ
+        self.interactive = stdout.isatty() and environ.get("TERM") != "dumb"
+        """Standard output is a terminal that understands escape sequences."""
+        self._coloured = self.interactive and not environ.get("NO_COLOR")
+
+    def print(self, text: str = "") -> None:
+        """One line, or several, on standard output. Text from outside must have gone through `clean`."""
+        self._stdout.write(text if text.endswith("\n") else text + "\n")
+        self._stdout.flush()
+
+    def json(self, value: object) -> None:
+        """`value` as indented JSON on standard output: ASCII, so no text in it can steer a terminal."""
+        import json
+
+        self.print(json.dumps(value, indent=2))
+
+    def note(self, text: str) -> None:
+        """A line on standard error, for what is not the answer."""
+        self._stderr.write(text if text.endswith("\n") else text + "\n")
+        self._stderr.flush()
+
+    def error(self, error: DonmaiError) -> None:
+        """`error: …` and, where there is one, `hint: …` on standard error."""
+        self.note(f"error: {clean(error.message)}")
+        if error.hint:
+            self.note(f"hint: {clean(error.hint)}")
+
+    def style(self, text: str, *names: str) -> str:
+        """`text` in the styles named (bold, dim, red, green, yellow, cyan), or as it is where there is no colour."""
+        if not self._coloured or not names:
+            return text
+        return f"\x1b[{';'.join(_STYLES[name] for name in names)}m{text}\x1b[0m"
+
+    def state(self, word: str, width: int = 0) -> str:
+        """A word of state in its own colour, padded to `width`."""
+        style = _WORDS.get(word)
+        padded = clean(word).ljust(width)
+        return self.style(padded, style) if style else padded
+
+    def table(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Columns under a header. The last one is cut at the edge of a terminal, and only there."""
+        cells = [[clean(cell) for cell in row] for row in rows]
+        widths = [max(len(line[i]) for line in [list(header), *cells]) for i in range(len(header))]
+        if self.interactive:
+            room = os.get_terminal_size(self._stdout.fileno()).columns - sum(widths[:-1]) - 2 * (len(widths) - 1)
+            widths[-1] = max(len(header[-1]), min(widths[-1], room))
+        self.print(self.style("  ".join(h.ljust(w) for h, w in zip(header, widths, strict=True)).rstrip(), "bold"))
+        for row in cells:
+            last = row[-1] if len(row[-1]) <= widths[-1] else row[-1][: widths[-1] - 1] + "…"
+            parts = [self.state(cell, width) for cell, width in zip(row[:-1], widths, strict=False)]
+            self.print("  ".join([*parts, self.state(last)]).rstrip())
+
+    def diff(self, text: str) -> None:
+        """A unified diff, coloured."""
+        for line in text.splitlines():
+            shown = clean(line.replace("\t", "    "))
+            if line.startswith(("+++", "---")):
+                self.print(self.style(shown, "bold"))
+            elif line.startswith("@@"):
+                self.print(self.style(shown, "cyan"))
+            elif line.startswith("+"):
+                self.print(self.style(shown, "green"))
+            elif line.startswith("-"):
+                self.print(self.style(shown, "red"))
+            else:
+                self.print(shown)

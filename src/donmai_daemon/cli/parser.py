@@ -1,0 +1,39 @@
+"""argparse with this product's manners: no abbreviations, errors as `UsageError`, examples kept as written."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from donmai_daemon.errors import UsageError
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line with a hint; `main` gives them exit code 2."""
+
+    def __init__(
+        self,
+        prog: str | None = None,
+        *,
+        description: str | None = None,
+        epilog: str | None = None,
+        parents: list[argparse.ArgumentParser] | None = None,
+        add_help: bool = True,
+    ) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=epilog,
+            parents=parents or [],
+            add_help=add_help,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, hint=f"see: {self.prog} --help")
+
+
+def examples(*lines: str) -> str:
+    """An epilog that shows command lines."""
+    return "examples:\n" + "".join(f"  {line}\n" for line in lines)
