@@ -1,0 +1,212 @@
+"""Processes of this machine: name one beyond doubt, find all that belong to a session, end them, hear of an end.
+
+Linux answers from `/proc` and pidfds; elsewhere psutil and kqueue stand in.
+
+A process id alone names nothing for long, because ids are used again. With the start time beside it, it does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import anyio
+
+MARK_VARIABLE = "DONMAI_SESSION_MARK"
+"""Environment variable with a value of its own for each session; whatever the session starts inherits it."""
+
+_PROC = Path("/proc")
+_LINUX = sys.platform == "linux"
+
+
+class ProcessId(NamedTuple):
+    """One process for good. `start` is in clock ticks since boot (Linux) or in milliseconds since the epoch."""
+
+    pid: int
+    start: int
+
+
+class ProcessRow(NamedTuple):
+    """One line of the process table; `leader` is the id of the process's session, `group` that of its group."""
+
+    id: ProcessId
+    parent: int
+    group: int
+    leader: int
+
+
+def boot_id() -> str:
+    """Names this boot of the machine: process ids and start times of another boot mean nothing. "" where unknown."""
+    try:
+        return (_PROC / "sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return ""
+
+
+def identify(pid: int) -> ProcessId | None:
+    """The running process with this id, None where there is none (one that has ended and waits to be reaped is none)."""
+    row = _row(pid)
+    return None if row is None else row.id
+
+
+def identify_child(pid: int) -> ProcessId:
+    """Our own child with this id, which we have not reaped, so that nobody else can have the id."""
+    row = _row(pid, reaped=False)
+    return ProcessId(pid, 0) if row is None else row.id
+
+
+def is_running(process: ProcessId) -> bool:
+    return identify(process.pid) == process
+
+
+def table() -> dict[int, ProcessRow]:
+    """Every running process that can be seen, by id."""
+    return {row.id.pid: row for row in map(_row, _pids()) if row is not None}
+
+
+def belonging(root: ProcessId | None, mark: str) -> set[ProcessId]:
+    """Everything that belongs to a session, `root` (its first process) included, this process never.
+
+    Found are: descendants of `root`; its process group and terminal session; and, wherever it went (setsid, double
+    fork, adopted by init), whatever carries the session's mark in its environment.
+    """
+    rows = table()
+    children: dict[int, list[int]] = {}
+    for row in rows.values():
+        children.setdefault(row.parent, []).append(row.id.pid)
+    found: set[int] = set()
+    if root is not None:
+        holder = rows.get(root.pid)
+        # Numbers of groups and sessions are not given to new processes while they are in use: as long as nobody else
+        # holds the number, whoever carries it got it from our root.
+        if holder is None or holder.id == root:
+            found = {pid for pid, row in rows.items() if root.pid in (row.group, row.leader)}
+            found |= {root.pid} & rows.keys()
+    needle = f"{MARK_VARIABLE}={mark}".encode()
+    found |= {pid for pid in rows if pid not in found and needle in _environment(pid)}
+    todo = list(found)
+    while todo:
+        for pid in children.get(todo.pop(), ()):
+            if pid not in found:
+                found.add(pid)
+                todo.append(pid)
+    return {rows[pid].id for pid in found if pid != os.getpid()}
+
+
+def descendants(pid: int) -> set[ProcessId]:
+    """All children of `pid`, their children, and so on."""
+    rows = table()
+    found: set[int] = set()
+    todo = [pid]
+    while todo:
+        parent = todo.pop()
+        for row in rows.values():
+            if row.parent == parent and row.id.pid not in found:
+                found.add(row.id.pid)
+                todo.append(row.id.pid)
+    return {rows[child].id for child in found}
+
+
+def send(process: ProcessId, number: signal.Signals) -> bool:
+    """Signal exactly this process; False where it is gone (or is not ours to signal)."""
+    if not _LINUX:
+        if not is_running(process):
+            return False
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process.pid, number)
+            return True
+        return False
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except OSError:
+        return False
+    try:
+        # The descriptor holds on to whatever has the id now; the start time says whether that is the one we mean.
+        if not is_running(process):
+            return False
+        signal.pidfd_send_signal(descriptor, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+async def wait_ended(process: ProcessId) -> None:
+    """Return once the process has ended, also one that is not our child. At once where it has."""
+    try:
+        descriptor = _exit_descriptor(process.pid)
+    except OSError:
+        return  # there is no such process any more
+    try:
+        if is_running(process):
+            await anyio.wait_readable(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+if sys.platform == "linux":
+
+    def _exit_descriptor(pid: int) -> int:
+        """Becomes readable when the process ends. Raises `OSError` where there is no such process."""
+        return os.pidfd_open(pid)
+
+    def _pids() -> Iterator[int]:
+        return (int(entry.name) for entry in os.scandir(_PROC) if entry.name.isdecimal())
+
+    def _row(pid: int, *, reaped: bool = True) -> ProcessRow | None:
+        try:
+            text = (_PROC / str(pid) / "stat").read_bytes()
+        except OSError:
+            return None
+        # The name in parentheses may hold anything, parentheses too; after the last one the fields are numbers.
+        fields = text[text.rindex(b")") + 2 :].split()
+        if reaped and fields[0] in (b"Z", b"X"):
+            return None
+        return ProcessRow(ProcessId(pid, int(fields[19])), int(fields[1]), int(fields[2]), int(fields[3]))
+
+    def _environment(pid: int) -> list[bytes]:
+        try:
+            return (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
+        except OSError:
+            return []  # not ours to read, so not ours to end
+
+else:
+    import psutil
+
+    def _exit_descriptor(pid: int) -> int:
+        queue = select.kqueue()
+        event = select.kevent(pid, select.KQ_FILTER_PROC, select.KQ_EV_ADD, select.KQ_NOTE_EXIT)
+        descriptor = os.dup(queue.fileno())
+        try:
+            queue.control([event], 0)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _pids() -> Iterator[int]:
+        return iter(psutil.pids())
+
+    def _row(pid: int, *, reaped: bool = True) -> ProcessRow | None:
+        try:
+            process = psutil.Process(pid)
+            if reaped and process.status() == psutil.STATUS_ZOMBIE:
+                return None
+            start = int(process.create_time() * 1000)
+            return ProcessRow(ProcessId(pid, start), process.ppid(), os.getpgid(pid), os.getsid(pid))
+        except (psutil.Error, OSError):
+            return None
+
+    def _environment(pid: int) -> list[bytes]:
+        try:
+            variables: Mapping[str, str] = psutil.Process(pid).environ()
+        except (psutil.Error, OSError):
+            return []
+        return [f"{name}={value}".encode() for name, value in variables.items()]
