@@ -1,0 +1,123 @@
+"""Reading one document: every section checked, one configuration or one error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from donmai_daemon.model.config import Config, ModelAccess
+from donmai_daemon.ops.document import Document
+from donmai_daemon.settings import model_access, projects
+from donmai_daemon.settings.environment import FILE_ONLY, SECTIONS, overridden, overrides
+from donmai_daemon.settings.findings import Findings
+from donmai_daemon.settings.rules import check
+
+OPERATIONS = (
+    "project.add",
+    "project.remove",
+    "project.enable",
+    "project.disable",
+    "modelAccess.set",
+    "modelAccess.clear",
+    "pool.deleted",
+    "session.kill",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A good configuration.
+
+    `warnings` are sentences for a person. `sources` says of each dotted key where its value came from: `file`,
+    `environment` or `default`; `[projects]` and `[model_access]` count as one key each.
+    """
+
+    config: Config
+    warnings: tuple[str, ...]
+    sources: Mapping[str, str]
+    inputs: Inputs | None = field(default=None, repr=False, compare=False)
+    """What the sections with fixed keys were read from, for the next `load` to compare; may hold secrets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The sections with fixed keys as the file has them, and the overrides by variable name."""
+
+    tables: Mapping[str, object]
+    variables: Mapping[str, str]
+
+
+def load(document: Document, environ: Mapping[str, str], previous: Loaded | None = None) -> Loaded:
+    """Read `document` under the overrides in `environ`.
+
+    With `previous`, sections that neither file nor environment changed are taken from there: after an edit of
+    `[projects]` or `[model_access]`, the daemon's own included, pydantic is not needed. Raises `ConfigInvalid` for
+    the problem that stands first in the file, and says how many there are besides.
+    """
+    findings = Findings(document)
+    values = document.values
+    for name in values:
+        if name not in SECTIONS and name not in FILE_ONLY:
+            findings.unknown_key((name,), (*SECTIONS, *FILE_ONLY))
+    inputs = Inputs(
+        {name: values[name] for name in SECTIONS if name in values},
+        overrides(environ, findings),
+    )
+    base = _sections(inputs, previous, findings)
+    config = replace(
+        base,
+        projects=projects.read(values["projects"], findings) if "projects" in values else {},
+        model_access=model_access.read(values["model_access"], findings)
+        if "model_access" in values
+        else ModelAccess(),
+    )
+    findings.refuse()
+    return Loaded(config, findings.warnings, _sources(inputs, values), inputs)
+
+
+def _sections(inputs: Inputs, previous: Loaded | None, findings: Findings) -> Config:
+    """The sections with fixed keys; projects and model access are left to the caller."""
+    for section, table in inputs.tables.items():
+        for key in table if isinstance(table, dict) else ():
+            if key not in SECTIONS[section]:
+                findings.unknown_key((section, key), SECTIONS[section])
+    if previous is not None and previous.inputs == inputs:
+        config = previous.config
+    else:
+        from donmai_daemon.settings import sections  # pydantic costs 15 MiB and 100 ms, most loads do without
+
+        read = sections.read(inputs.tables, inputs.variables)
+        if isinstance(read, list):
+            findings.add(read)
+            return Config()
+        config = _config(read)
+    check(config, overridden(inputs.variables), OPERATIONS, findings)
+    return config
+
+
+def _config(values: Mapping[str, Mapping[str, object]]) -> Config:
+    """The values that were set, over the defaults."""
+    default = Config()
+    return replace(
+        default,
+        **{
+            section: replace(
+                getattr(default, section),
+                **{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()},
+            )
+            for section, table in values.items()
+        },
+    )
+
+
+def _sources(inputs: Inputs, values: Mapping[str, object]) -> dict[str, str]:
+    hidden = overridden(inputs.variables)
+    sources: dict[str, str] = {}
+    for section, keys in SECTIONS.items():
+        table = inputs.tables.get(section, {})
+        for key in keys:
+            in_file = isinstance(table, dict) and key in table
+            sources[f"{section}.{key}"] = (
+                "environment" if (section, key) in hidden else "file" if in_file else "default"
+            )
+    return sources | {section: "file" if section in values else "default" for section in FILE_ONLY}

@@ -1,0 +1,69 @@
+"""The section `[projects]`: plain code, because mutations edit it and it may hold thousands."""
+
+from __future__ import annotations
+
+import re
+
+from donmai_daemon.model.config import Project
+from donmai_daemon.settings.findings import Findings, kind
+
+_KEYS = frozenset({"repositories", "enabled", "primary"})
+_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]*@", re.IGNORECASE)
+_GIT_URL = re.compile(r"(?:https?|ssh|git)://[^\s/]+/\S+|[\w.-]+@[\w.-]+:\S+", re.IGNORECASE)
+
+
+def read(value: object, findings: Findings) -> dict[str, Project]:
+    """Every project that can be read, in the order of the file; what is wrong goes to `findings`."""
+    if not isinstance(value, dict):
+        findings.problem(("projects",), f"must be a table, not {kind(value)}", hint="write [projects.<id>]")
+        return {}
+    return {name: _project(name, table, findings) for name, table in value.items()}
+
+
+def _project(name: str, table: object, findings: Findings) -> Project:
+    path = ("projects", name)
+    if not isinstance(table, dict):
+        findings.problem(path, f"must be a table, not {kind(table)}", hint=f"write [projects.{name}]")
+        return Project(name)
+    if not name:
+        findings.problem(path, "a project needs an id")
+    if not table.keys() <= _KEYS:
+        for key in table.keys() - _KEYS:
+            findings.unknown_key((*path, key), _KEYS)
+    enabled = table.get("enabled", True)
+    if not isinstance(enabled, bool):
+        findings.problem((*path, "enabled"), f"must be true or false, not {kind(enabled)}")
+        enabled = True
+    repositories = _repositories(name, table.get("repositories", []), findings)
+    primary = table.get("primary")
+    if primary is not None:
+        if not isinstance(primary, str):
+            findings.problem((*path, "primary"), f"must be text in quotes, not {kind(primary)}")
+            primary = None
+        elif primary not in repositories:
+            findings.warning((*path, "primary"), "is not one of the project's repositories")
+    return Project(name, enabled, repositories, primary)
+
+
+def _repositories(name: str, value: object, findings: Findings) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        findings.problem(
+            ("projects", name, "repositories"),
+            f"must be a list of URLs, not {kind(value)}",
+            hint='write repositories = ["https://…"]',
+        )
+        return ()
+    good: list[str] = []
+    for index, url in enumerate(value):
+        path = ("projects", name, "repositories", index)
+        if not isinstance(url, str):
+            findings.problem(path, f"must be text in quotes, not {kind(url)}")
+        elif not url.strip():
+            findings.problem(path, "must not be empty", hint="remove the element")
+        else:
+            good.append(url)
+            if not _GIT_URL.fullmatch(url):
+                findings.warning(path, "does not look like an https, ssh or scp-like git URL")
+            elif _PASSWORD.match(url):
+                findings.warning(path, "carries a password, which every reader of this file can see")
+    return tuple(good)
