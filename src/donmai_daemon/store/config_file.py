@@ -213,9 +213,11 @@ class ConfigFile:
     def put_back(self, temporary: Path, target: Path, known: set[str]) -> None:
         """Swap a person's save back in, and remove what comes out if its digest is `known` to be no person's.
 
-        A save may land between two swaps; then the newest one goes in.
+        A save may land between two swaps; then the newest one goes in, and the one it was made over is no longer kept.
         """
+        known = set(known)
         for _ in range(16):
+            going_in = read_digest(temporary)
             try:
                 self._swap(temporary, target)
             except ExchangeUnsupported:
@@ -229,6 +231,7 @@ class ConfigFile:
             if read_digest(temporary) in known:
                 temporary.unlink()
                 return
+            known.add(going_in)
             self._step("file.put_back_again")
         # Somebody saves faster than we swap: their file is in place, the other stays beside it for them to see.
 

@@ -54,9 +54,9 @@ VALUES (:plan_id, :id, :outcome, :changed, :error, :diff)
 SELECT * FROM plan WHERE state = :state ORDER BY id
 
 -- name: plan_members
-SELECT mutation_id AS id, outcome, changed, error, diff
-FROM plan_member JOIN inbox ON inbox.id = plan_member.mutation_id
-WHERE plan_id = :plan_id ORDER BY inbox.seq
+SELECT member.mutation_id AS id, member.outcome, member.changed, member.error, member.diff
+FROM plan_member AS member JOIN inbox ON inbox.id = member.mutation_id
+WHERE member.plan_id = :plan_id ORDER BY inbox.seq
 
 -- name: keep_plan
 UPDATE plan SET state = 'kept' WHERE id = :plan_id
