@@ -8,17 +8,24 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
-from donmai_daemon.cli.endpoints import TcpEndpoint, UnixEndpoint
+from donmai_daemon.cli.endpoints import TcpEndpoint, UnixEndpoint, endpoints
 from donmai_daemon.cli.http1 import Answer, AnswerBroken, exchange
 from donmai_daemon.errors import DaemonNotRunning, DaemonRefused, DaemonSilent
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Iterable, Mapping
 
+    from donmai_daemon.cli.console import Console
     from donmai_daemon.model.json import Json, JsonObject
 
 _CONNECT_SECONDS = 2.0
 _ANSWER_SECONDS = 10.0
+
+
+def client_for(arguments: Namespace, console: Console) -> ControlClient:
+    """The daemon that a host verb's options and environment mean."""
+    return ControlClient(endpoints(arguments, console.environ))
 
 
 class ControlClient:

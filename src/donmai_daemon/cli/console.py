@@ -44,6 +44,13 @@ class Console:
         self._stdout.write(text if text.endswith("\n") else text + "\n")
         self._stdout.flush()
 
+    def screen(self, lines: Sequence[str], *, redraw: bool) -> None:
+        """Lines that, with `redraw` and on a terminal, take the place of what was shown before them."""
+        if redraw and self.interactive:
+            self.print("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in "\n".join(lines).split("\n")) + "\x1b[J")
+        else:
+            self.print("\n".join(lines))
+
     def json(self, value: object) -> None:
         """`value` as indented JSON on standard output: ASCII, so no text in it can steer a terminal."""
         import json
@@ -72,6 +79,13 @@ class Console:
         style = _WORDS.get(word)
         padded = clean(word).ljust(width)
         return self.style(padded, style) if style else padded
+
+    def fields(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Labels and values in two columns; a pair without a value is left out."""
+        shown = [(label, clean(value)) for label, value in pairs if value and value != "-"]
+        width = max((len(label) for label, _ in shown), default=0)
+        for label, value in shown:
+            self.print(f"{self.style(label.ljust(width), 'dim')}  {self.state(value)}")
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Columns under a header. The last one is cut at the edge of a terminal, and only there."""

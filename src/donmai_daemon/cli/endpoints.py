@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from donmai_daemon import paths
@@ -10,7 +11,6 @@ from donmai_daemon.errors import UsageError
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 7734
@@ -36,14 +36,20 @@ class TcpEndpoint(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def endpoints(arguments: Namespace, environ: Mapping[str, str], home: Path) -> Iterator[UnixEndpoint | TcpEndpoint]:
+def home(environ: Mapping[str, str]) -> Path:
+    """The user's home directory."""
+    return Path(environ.get("HOME") or "~").expanduser()
+
+
+def endpoints(arguments: Namespace, environ: Mapping[str, str]) -> Iterator[UnixEndpoint | TcpEndpoint]:
     """Candidates in the order to try them. Lazy: the configuration is only read when no socket answered.
 
     `--host` or `--port` means that address and nothing else. A state directory that was named (by option or
     `DONMAI_STATE_DIR`) means the daemon of that directory, so neither the system service nor whoever has the default
     port is asked in its place.
     """
-    state = paths.StatePaths(paths.state_directory(arguments.state_dir, environ, home))
+    base = home(environ)
+    state = paths.StatePaths(paths.state_directory(arguments.state_dir, environ, base))
     if arguments.host is not None or arguments.port is not None:
         host = arguments.host or DEFAULT_HOST
         _refuse_foreign(host)
@@ -51,15 +57,15 @@ def endpoints(arguments: Namespace, environ: Mapping[str, str], home: Path) -> I
         return
     configured = environ.get("DONMAI_CONTROL__SOCKET")
     if configured:
-        yield UnixEndpoint(_below(home, configured))
+        yield UnixEndpoint(_below(base, configured))
     yield UnixEndpoint(state.control_socket)
     if arguments.state_dir or environ.get("DONMAI_STATE_DIR"):
         return
     yield UnixEndpoint(paths.SYSTEM_SOCKET)
-    control = _control_table(paths.config_path(None, environ, home))
+    control = _control_table(paths.config_path(None, environ, base))
     socket = control.get("socket")
     if isinstance(socket, str) and not configured:
-        yield UnixEndpoint(_below(home, socket))
+        yield UnixEndpoint(_below(base, socket))
     host = environ.get("DONMAI_CONTROL__HOST") or control.get("host")
     port = environ.get("DONMAI_CONTROL__PORT") or control.get("port")
     host = host if isinstance(host, str) else DEFAULT_HOST
@@ -72,14 +78,15 @@ def endpoints(arguments: Namespace, environ: Mapping[str, str], home: Path) -> I
 
 def _refuse_foreign(host: str) -> None:
     """The control token goes to this machine and to no other."""
-    if host != "localhost" and not host.startswith("127.") and host != "::1":
+    is_ipv4_loopback = host.startswith("127.") and host.replace(".", "").isdigit()
+    if host not in ("localhost", "::1") and not is_ipv4_loopback:
         raise UsageError(
             f"--host {host}: the control API is on loopback only", hint="use 127.0.0.1, ::1 or localhost"
         )
 
 
-def _below(home: Path, text: str) -> Path:
-    return home / text.removeprefix("~/")
+def _below(base: Path, text: str) -> Path:
+    return base / text.removeprefix("~/")
 
 
 def _control_table(config: Path) -> Mapping[str, object]:

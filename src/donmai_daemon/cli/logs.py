@@ -1,0 +1,76 @@
+"""`donmai host logs`: the end of the log file, and what is written to it next."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, BinaryIO
+
+from donmai_daemon import paths
+from donmai_daemon.cli.console import clean
+from donmai_daemon.cli.endpoints import home
+from donmai_daemon.errors import DonmaiError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from pathlib import Path
+
+    from donmai_daemon.cli.console import Console
+
+_FOLLOW_SECONDS = 0.25
+_BLOCK = 64 * 1024
+
+
+def logs(arguments: Namespace, console: Console) -> int:
+    """Print the last lines; with `--follow`, go on until interrupted, across rotation. Raises `DonmaiError`."""
+    environ = console.environ
+    path = paths.StatePaths(paths.state_directory(arguments.state_dir, environ, home(environ))).log
+    try:
+        log = path.open("rb")
+    except FileNotFoundError as error:
+        raise DonmaiError(
+            f"there is no log at {path}",
+            hint="under systemd the log is in the journal: journalctl -u donmai-daemon",
+        ) from error
+    except OSError as error:
+        raise DonmaiError(f"the log {path} cannot be read: {error.strerror}", hint="try again with sudo") from error
+    for line in last_lines(log, arguments.lines):
+        console.print(clean(line))
+    if arguments.follow:
+        _follow(log, path, console)
+    log.close()
+    return 0
+
+
+def last_lines(log: BinaryIO, count: int) -> list[str]:
+    """The last `count` lines; `log` is at its end afterwards. Reads back from the end no further than it must."""
+    end = log.seek(0, os.SEEK_END)
+    start, tail = end, b""
+    while start > 0 and tail.count(b"\n") <= count:
+        start = max(0, start - _BLOCK)
+        log.seek(start)
+        tail = log.read(end - start)
+    log.seek(end)
+    return tail.decode("utf-8", "replace").splitlines()[-count:]
+
+
+def _follow(log: BinaryIO, path: Path, console: Console) -> None:
+    """A line is printed when it is complete. A file of the same name with another inode is the one after rotation."""
+    rest = b""
+    while True:
+        piece = log.read()
+        if piece:
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                console.print(clean(line.decode("utf-8", "replace")))
+            continue
+        try:
+            now = path.stat()
+        except FileNotFoundError:
+            now = None
+        then = os.fstat(log.fileno())
+        if now is not None and (now.st_ino, now.st_dev) != (then.st_ino, then.st_dev):
+            log.close()
+            log = path.open("rb")
+            continue
+        time.sleep(_FOLLOW_SECONDS)
