@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from donmai_daemon.model.json import JsonObject
 
@@ -35,3 +35,15 @@ class Condition:
 
     def to_json(self) -> JsonObject:
         return {"code": self.code, "severity": self.severity, "message": self.message, "since": self.since}
+
+
+class ConditionSink(Protocol):
+    """Where the parts of the daemon report what is wrong, while it is."""
+
+    def set(self, code: ConditionCode, severity: Severity, message: str) -> None:
+        """Raise `code`, or bring its message up to date."""
+        ...
+
+    def clear(self, code: ConditionCode) -> None:
+        """It is no longer true; nothing where it was not raised."""
+        ...
