@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from donmai_daemon.cli.parser import Parser, examples
+from donmai_daemon.cli.parser import Parser, bounded, examples
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Callable
 
     from donmai_daemon.cli.console import Console
@@ -49,7 +49,9 @@ def build(parser: Parser) -> None:
     doctor.set_defaults(run=_later("doctor", "doctor"))
 
     logs = verbs.add_parser("logs", parents=[place], help="the daemon's own log file")
-    logs.add_argument("-n", "--lines", type=_count, default=50, metavar="N", help="how many lines (default: 50)")
+    logs.add_argument(
+        "-n", "--lines", type=bounded(1, 100_000), default=50, metavar="N", help="how many lines (default: 50)"
+    )
     logs.add_argument("-f", "--follow", action="store_true", help="go on as lines are written, until Ctrl-C")
     logs.set_defaults(run=_later("logs", "logs"))
 
@@ -97,7 +99,9 @@ def _build_mutations(parser: Parser, place: Parser) -> None:
     verbs = parser.add_subparsers(dest="mutations_verb", metavar="VERB", title="verbs", parser_class=Parser)
     listed = verbs.add_parser("list", parents=[place], help="the history, newest first")
     listed.add_argument("--state", choices=("pending", "review", "settled"), help="only those in this state")
-    listed.add_argument("--limit", type=_count, default=20, metavar="N", help="at most so many (default: 20)")
+    listed.add_argument(
+        "--limit", type=bounded(1, 100_000), default=20, metavar="N", help="at most so many (default: 20)"
+    )
     listed.add_argument("--json", action="store_true", help="as JSON")
     listed.set_defaults(run=_later("history", "listed"))
     show = verbs.add_parser("show", parents=[place], help="one change and its diff")
@@ -110,7 +114,9 @@ def _place() -> Parser:
     """The options that every host verb takes."""
     place = Parser(add_help=False)
     place.add_argument("--host", metavar="H", help="address of the control API (loopback; default: 127.0.0.1)")
-    place.add_argument("--port", type=_port, metavar="N", help="port of the control API (default: 7734)")
+    place.add_argument(
+        "--port", type=bounded(0, 65535), metavar="N", help="port of the control API (default: 7734)"
+    )
     place.add_argument(
         "--state-dir", metavar="D", help="state directory (default: $DONMAI_STATE_DIR, else ~/.donmai)"
     )
@@ -123,28 +129,16 @@ def _config_option(parser: Parser) -> None:
     )
 
 
-def _port(text: str) -> int:
-    if text.isascii() and text.isdigit() and int(text) <= 65535:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a port")
-
-
-def _count(text: str) -> int:
-    if text.isascii() and text.isdigit() and 0 < int(text) <= 100_000:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 100000")
-
-
-def _run(arguments: argparse.Namespace, console: Console) -> int:
+def _run(arguments: Namespace, console: Console) -> int:
     from donmai_daemon import compose
 
     return compose.host_run(arguments.config, arguments.state_dir, arguments.host, arguments.port, console.environ)
 
 
-def _later(module: str, function: str) -> Callable[[argparse.Namespace, Console], int]:
+def _later(module: str, function: str) -> Callable[[Namespace, Console], int]:
     """The function of a sibling module, imported when it is called: a verb pays for no other."""
 
-    def run(arguments: argparse.Namespace, console: Console) -> int:
+    def run(arguments: Namespace, console: Console) -> int:
         code: int = getattr(import_module(_ROOM + module), function)(arguments, console)
         return code
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from donmai_daemon.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,3 +40,14 @@ class Parser(argparse.ArgumentParser):
 def examples(*lines: str) -> str:
     """An epilog that shows command lines."""
     return "examples:\n" + "".join(f"  {line}\n" for line in lines)
+
+
+def bounded(least: int, most: int) -> Callable[[str], int]:
+    """An argument type: a whole number from `least` to `most`."""
+
+    def number(text: str) -> int:
+        if text.isascii() and text.isdigit() and least <= int(text) <= most:
+            return int(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least} to {most}")
+
+    return number
