@@ -167,7 +167,8 @@ if sys.platform == "linux":
             return None
         # The name in parentheses may hold anything, parentheses too; after the last one the fields are numbers.
         fields = text[text.rindex(b")") + 2 :].split()
-        if reaped and fields[0] in (b"Z", b"X"):
+        # A process whose first thread has ended while others go on shows as a zombie too, with more than one thread.
+        if reaped and fields[0] in (b"Z", b"X") and int(fields[17]) < 2:
             return None
         return ProcessRow(ProcessId(pid, int(fields[19])), int(fields[1]), int(fields[2]), int(fields[3]))
 

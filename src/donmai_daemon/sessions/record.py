@@ -27,6 +27,7 @@ from donmai_daemon.store.atomic import write_private
 
 SessionState: TypeAlias = Literal["claimed", "starting", "running", "ended", "reported", "refused"]
 Outcome: TypeAlias = Literal["completed", "failed", "stopped"]
+SessionOrigin: TypeAlias = Literal["platform", "local"]
 
 LIVE: frozenset[SessionState] = frozenset({"claimed", "starting", "running"})
 """The states in which a session takes a place of the host's capacity."""
@@ -47,6 +48,7 @@ class SessionRecord:
     session_id: str
     state: SessionState
     accepted_at: str
+    origin: SessionOrigin = "platform"
     worker_id: str = ""
     claim_id: str | None = None
     project_id: str = ""
@@ -89,6 +91,7 @@ class SessionRecord:
             session_id=texts["session_id"] or "",
             state=cast("SessionState", texts["state"]),
             accepted_at=texts["accepted_at"] or "",
+            origin="local" if body.get("origin") == "local" else "platform",
             worker_id=text_or_none(body, "worker_id") or "",
             claim_id=text_or_none(body, "claim_id"),
             project_id=text_or_none(body, "project_id") or "",
