@@ -77,6 +77,25 @@ class _TimerSetting(ctypes.Structure):
     )
 
 
+async def wait_until(clock: Clock, deadline: float | None, event: anyio.Event) -> bool:
+    """Wait until `clock.monotonic()` reaches `deadline` (None: never) or `event` is set; True where it was the event."""
+    if deadline is None:
+        await event.wait()
+        return True
+    if event.is_set() or deadline <= clock.monotonic():
+        return event.is_set()
+    async with anyio.create_task_group() as group:
+
+        async def watch() -> None:
+            await event.wait()
+            group.cancel_scope.cancel()
+
+        group.start_soon(watch)
+        await clock.sleep(deadline - clock.monotonic())
+        group.cancel_scope.cancel()
+    return event.is_set()
+
+
 def rfc3339(moment: datetime) -> str:
     """`2026-11-24T06:01:27.123Z`: UTC with milliseconds, the form of every time on the wire."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -86,6 +105,6 @@ def parse_rfc3339(text: str) -> datetime | None:
     """The moment that `text` names, aware and in UTC, or None where it is not an RFC 3339 time with an offset."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo is not None else None
+    except (ValueError, OverflowError):  # overflow: year 1 or 9999, and an offset that leads out of the calendar
         return None
-    return moment.astimezone(UTC) if moment.tzinfo is not None else None

@@ -83,6 +83,11 @@ class PlatformClient:
     ) -> None:
         await self._transport.__aexit__(kind, value, trace)
 
+    @property
+    def url(self) -> str:
+        """The platform's base URL, without a trailing slash."""
+        return self._transport.base
+
     async def adopt(self, platform: PlatformLink) -> None:
         """Use another `[platform]` from the next request on; the URL stays the one the client was opened with.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,12 +17,15 @@ from donmai_daemon.errors import ConfigInvalid
 from donmai_daemon.link.answer import read_json
 from donmai_daemon.model.config import PlatformLink
 from donmai_daemon.model.json import Json, JsonObject, text_or_none
+from donmai_daemon.model.registration import MAX_INTERVAL_SECONDS
 from donmai_daemon.model.secret import Secret, is_token
 
 TOKEN_VARIABLE = "DONMAI_DAEMON_TOKEN"  # noqa: S105 - the name of the variable
 SYSTEMD_CREDENTIAL = "donmai-token"
 
 _MAX_FILE_BYTES = 64 * 1024
+_LONG_LIFETIME, _MARGIN = 25 * 60.0, 5 * 60.0
+_MIN_DELAY = 1.0
 
 WritePrivate: TypeAlias = Callable[[Path, bytes], None]
 """Replace a file atomically and durably, mode 0600. Blocking; raises `OSError`."""
@@ -56,6 +60,24 @@ class Grant:
     heartbeat_interval: float | None = None
     poll_interval: float | None = None
     held_beats: bool = False
+
+    def expired(self, now: datetime) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
+
+    def refresh_in(self, now: datetime, rng: random.Random) -> float | None:
+        """Seconds until the refresh ahead of the expiry; None: there is none, a 401 will tell.
+
+        Five minutes ahead, or a fifth of the lifetime where that is below 25 minutes; and up to 5 % of the lifetime
+        (3 minutes at most) earlier, so that machines that registered together do not refresh together.
+        """
+        if self.expires_at is None:
+            return None
+        lifetime = (self.expires_at - self.issued_at).total_seconds()
+        if lifetime <= 0:  # by our clock it arrived expired: our clock is wrong and no help here
+            return None
+        margin = _MARGIN if lifetime >= _LONG_LIFETIME else lifetime / 5
+        early = rng.random() * min(lifetime / 20, 180.0)
+        return max((self.expires_at - now).total_seconds() - margin - early, _MIN_DELAY)
 
 
 class CredentialsCache:
@@ -170,4 +192,6 @@ def _read(data: bytes) -> Grant | None:
 
 
 def _positive(value: Json) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        return None
+    return float(min(value, MAX_INTERVAL_SECONDS))

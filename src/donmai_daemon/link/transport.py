@@ -32,7 +32,7 @@ class Transport:
     """Sends to one address. Adds nothing on its own: no redirects, no cookies, no credentials, no decompression."""
 
     def __init__(self, address: Address, clock: Clock, user_agent: str) -> None:
-        self._base = address.base
+        self.base = address.base
         self._clock = clock
         self._user_agent = user_agent
         self._http = httpx.AsyncHTTPTransport(
@@ -70,7 +70,7 @@ class Transport:
         """
         request = httpx.Request(
             method,
-            self._base + path,
+            self.base + path,
             headers={
                 "User-Agent": self._user_agent,
                 "Accept": "application/json",
