@@ -51,11 +51,11 @@ class Console:
         else:
             self.print("\n".join(lines))
 
-    def json(self, value: object) -> None:
-        """`value` as indented JSON on standard output: ASCII, so no text in it can steer a terminal."""
+    def json(self, value: object, *, one_line: bool = False) -> None:
+        """`value` as JSON on standard output: ASCII, so no text in it can steer a terminal."""
         import json
 
-        self.print(json.dumps(value, indent=2))
+        self.print(json.dumps(value, indent=None if one_line else 2))
 
     def note(self, text: str) -> None:
         """A line on standard error, for what is not the answer."""

@@ -34,7 +34,9 @@ def build(parser: Parser) -> None:
 
     status = verbs.add_parser("status", parents=[place], help="what the daemon is and does right now")
     status.add_argument("--json", action="store_true", help="the control API's answer as JSON")
-    status.add_argument("--watch", action="store_true", help="show again every second, until Ctrl-C")
+    status.add_argument(
+        "--watch", action="store_true", help="show again every second, until Ctrl-C; with --json one object a line"
+    )
     status.set_defaults(run=_later("status", "status"))
 
     stats = verbs.add_parser("stats", parents=[place], help="capacity, queue and registration in numbers")

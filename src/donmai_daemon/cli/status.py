@@ -29,7 +29,7 @@ def status(arguments: Namespace, console: Console) -> int:
     answer = client.get("/api/daemon/status")
     while True:
         if arguments.json:
-            console.json(answer)
+            console.json(answer, one_line=arguments.watch)
         else:
             console.screen(lines(answer, console), redraw=arguments.watch)
         if not arguments.watch:
