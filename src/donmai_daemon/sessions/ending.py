@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 import anyio
@@ -15,7 +16,7 @@ TERM_SECONDS = 20.0
 How: TypeAlias = Literal["terminated", "killed"]
 
 _ROUNDS = 100
-_ROUND_SECONDS = 0.02
+_ROUND_SECONDS = 0.2
 
 
 async def end(root: ProcessId, mark: str, grace: float = TERM_SECONDS) -> How:
@@ -37,19 +38,25 @@ async def sweep(root: ProcessId | None, mark: str) -> int:
     The runner stays until then because orphans are handed to it (it is their subreaper): while it lives, whatever its
     descendants do to get away (fork, setsid, a cleared environment), they stay its descendants.
     """
+    ended = await kill_all(lambda: belonging(root, mark) - {root})
+    return ended + await kill_all(lambda: belonging(root, mark))
+
+
+async def kill_all(find: Callable[[], set[ProcessId]]) -> int:
+    """KILL what `find` finds, until it finds nothing; returns how many processes that were.
+
+    Bounded: a process that the kernel does not let die (uninterruptible I/O) is left to it after a while.
+    """
     ended: set[ProcessId] = set()
-    for last in (False, True):
-        for _ in range(_ROUNDS):
-            left = {process for process in belonging(root, mark) if last or process != root}
-            if not left:
-                break
-            for process in left:
-                send(process, signal.SIGKILL)
-            ended |= left
-            # A killed process is gone when the kernel has got to it; a new scan then shows whom it left behind.
-            with anyio.move_on_after(_ROUND_SECONDS * 10):
-                for process in left:
-                    await wait_ended(process)
-        if root is None:
+    for _ in range(_ROUNDS):
+        left = find()
+        if not left:
             break
+        for process in left:
+            send(process, signal.SIGKILL)
+        ended |= left
+        # Gone when the kernel has got to it; the next look shows whom it left behind.
+        with anyio.move_on_after(_ROUND_SECONDS):
+            for process in left:
+                await wait_ended(process)
     return len(ended)

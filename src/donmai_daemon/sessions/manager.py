@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, TypeAlias
 
 import anyio
@@ -22,14 +22,6 @@ Stopped: TypeAlias = Literal["terminated", "killed", "already_ended"]
 
 _FLUSH_SECONDS = 5.0
 _SHUTDOWN = "the host is shutting down"
-
-
-@dataclass(frozen=True, slots=True)
-class Occupancy:
-    """Sessions that take a place now; `interactive` is part of `active`."""
-
-    active: int
-    interactive: int
 
 
 class SessionManager:
@@ -60,13 +52,14 @@ class SessionManager:
             await anyio.sleep_forever()
 
     @property
-    def occupancy(self) -> Occupancy:
-        live = [session.record for session in self._sessions.values() if session.record.state in LIVE]
-        return Occupancy(len(live), sum(record.interactive for record in live))
+    def active_count(self) -> int:
+        """Sessions that take a place now."""
+        return sum(session.record.state in LIVE for session in self._sessions.values())
 
     @property
-    def active_count(self) -> int:
-        return self.occupancy.active
+    def interactive_count(self) -> int:
+        """Those of the active ones that a person talks to."""
+        return sum(s.record.state in LIVE and s.record.interactive for s in self._sessions.values())
 
     def handles(self) -> list[SessionRecord]:
         """What is not yet done with: live, or ended and not yet reported. Oldest first."""
@@ -145,10 +138,9 @@ class SessionManager:
             return "already_ended"
         return await session.stop(reason)
 
-    async def kill(self, session_id: str, reason: str) -> bool | None:
-        """The operation `session.kill`: True: ended now. False: had ended before. None: not known here."""
-        how = await self.stop(session_id, reason)
-        return None if how is None else how != "already_ended"
+    async def kill(self, session_id: str, reason: str | None) -> bool:
+        """The operation `session.kill`: True where there was one to end, or it had ended; False where none is known."""
+        return await self.stop(session_id, reason or "killed by the platform") is not None
 
     async def drain(self, seconds: float) -> int:
         """Wait up to `seconds` for running sessions, then end them; returns how many had to be ended.

@@ -21,6 +21,7 @@ import anyio
 MARK_VARIABLE = "DONMAI_SESSION_MARK"
 """Environment variable with a value of its own for each session; whatever the session starts inherits it."""
 
+_PR_SET_CHILD_SUBREAPER = 36
 _PROC = Path("/proc")
 _LINUX = sys.platform == "linux"
 
@@ -111,6 +112,23 @@ def descendants(pid: int) -> set[ProcessId]:
                 found.add(row.id.pid)
                 todo.append(row.id.pid)
     return {rows[child].id for child in found}
+
+
+def become_subreaper() -> None:
+    """Have orphans among our descendants handed to this process, not to init (Linux; elsewhere nothing happens)."""
+    if _LINUX:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def reap_orphans(*, except_for: int) -> None:
+    """Take note of the end of children that were handed to us, all but the one whose status somebody waits for."""
+    for pid in _pids():
+        row = _row(pid, reaped=False)
+        if row is not None and row.parent == os.getpid() and pid != except_for:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
 
 
 def send(process: ProcessId, number: signal.Signals) -> bool:

@@ -74,7 +74,9 @@ class Reporter:
                     return
                 delay = backoff.next(cap=_MAX_RETRY_SECONDS, retry_after=error.retry_after)
             except ParamsInvalid as error:
-                self._log.error("session.report_impossible", session=record.session_id, what=what, reason=error.message)
+                self._log.error(
+                    "session.report_impossible", session=record.session_id, what=what, reason=error.message
+                )
                 return
             except DonmaiError:
                 delay = backoff.next(cap=_MAX_RETRY_SECONDS)
