@@ -76,3 +76,11 @@ class EffectiveSettings:
     values: JsonObject
     sources: Mapping[str, str]
     warnings: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Occupancy:
+    """Sessions that take a place now; `interactive` is part of `active`."""
+
+    active: int = 0
+    interactive: int = 0

@@ -10,7 +10,7 @@ Power may fail after each line. What the next start finds tells where: see `reco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -130,11 +130,16 @@ class Applier:
         self._journal.settle_plan(plan, self._now(), keep=read.exists)
         return Understood(written, decision.document, understood.loaded)
 
-    def recover(self) -> bool:
-        """At a start: finish what a crash cut short. True where a taken-out file still waits for its second look."""
+    def recover(self) -> None:
+        """At a start: finish what a crash cut short, and let go what an earlier run kept for a second look."""
+        kept = {plan.id for plan in self._journal.plans("kept")}
         for plan in self._journal.plans("planned"):
             self._resolve(plan)
-        return self.look_again()
+        self.look_again(kept)
+
+    def keeps(self) -> bool:
+        """Whether a file that was taken out still waits for its second look."""
+        return bool(self._journal.plans("kept"))
 
     def _resolve(self, plan: Plan) -> None:
         """Decide by what lies under the two names whether the replacement happened."""
@@ -157,38 +162,36 @@ class Applier:
             plan.temporary.unlink(missing_ok=True)
             self._journal.drop_plan(plan)
 
-    def look_again(self) -> bool:
+    def look_again(self, only: Container[int] | None = None) -> None:
         """Look at the files that were taken out once more, and let them go if nobody wrote to them.
 
         An editor that had the file open may have saved into it after the swap. Then that save goes back in, and
-        everything that was applied since is queued again, locally, to be applied on top of it.
-        True where mutations were queued.
+        everything that was applied since is queued again, locally, to be applied on top of it. `only`: plan numbers.
         """
-        queued = False
         plans = self._journal.plans("kept")
         for plan in plans:
+            if only is not None and plan.id not in only:
+                continue
             beside = read_digest(plan.temporary)
             if beside not in {ABSENT, plan.before}:
-                queued = self._restore_late_save(plan, beside, newest=plans[-1].after) or queued
+                self._restore_late_save(plan, beside, newest=plans[-1].after)
             else:
                 plan.temporary.unlink(missing_ok=True)
-            self._step("kept.unlinked")
+            self._step("kept.released")
             self._journal.drop_plan(plan)
-        return queued
 
-    def _restore_late_save(self, plan: Plan, late: str, newest: str) -> bool:
+    def _restore_late_save(self, plan: Plan, late: str, newest: str) -> None:
         if read_digest(plan.target) != newest:
             # The file was saved by other means since: which of the two is newer nobody can say, so both are kept.
             beside = plan.target.with_name(f"{plan.target.name}.saved-{late[:8]}")
             plan.temporary.rename(beside)
             self._log.warning("applier.late_save_set_aside", path=str(beside))
-            return False
+            return
         # Queued first: a crash in between finds the save again and queues the same ids.
         self._journal.resubmit_since(plan, late[:12], self._now())
         self._step("kept.resubmitted")
         self._configuration.file.put_back(plan.temporary, plan.target, {newest})
         self._log.warning("applier.late_save_restored", path=str(plan.target))
-        return True
 
     def preview(self, op: str, params: Mapping[str, Json]) -> Preview:
         """What a local change would do to the file as it is now. Raises as `Configuration.read`."""

@@ -8,18 +8,16 @@ from collections.abc import Awaitable, Callable
 import anyio
 import structlog
 
-from donmai_daemon.clock import Clock
+from donmai_daemon.clock import Clock, wait_until
 from donmai_daemon.errors import ConfigInvalid, ConfigUnwritable, JournalUnavailable
 from donmai_daemon.link.retry import Backoff
 from donmai_daemon.runtime.applier import Applied, Applier
 from donmai_daemon.runtime.conditions import Conditions
 from donmai_daemon.runtime.live_config import LiveConfig
 from donmai_daemon.runtime.store_thread import StoreThread
-from donmai_daemon.runtime.waiting import wait_until
 
 _SECOND_LOOK_SECONDS = 2.0
 _MAX_RETRY_SECONDS = 30.0
-_FOREVER = float("inf")
 
 
 class ApplyLoop:
@@ -45,8 +43,8 @@ class ApplyLoop:
         self._on_settled = on_settled
         self._backoff = Backoff(rng)
         self._wake = anyio.Event()
-        self._retry_at = _FOREVER
-        self._look_at = clock.monotonic() + _SECOND_LOOK_SECONDS if second_look else _FOREVER
+        self._retry_at: float | None = None
+        self._look_at = clock.monotonic() + _SECOND_LOOK_SECONDS if second_look else None
         self._log = structlog.get_logger("applier")
 
     def wake(self) -> None:
@@ -56,13 +54,10 @@ class ApplyLoop:
     async def run(self) -> None:
         """Apply until cancelled."""
         while True:
-            deadline = min(self._retry_at, self._look_at)
-            if deadline == _FOREVER:
-                await self._wake.wait()
-            else:
-                await wait_until(self._clock, deadline, self._wake)
+            due = [moment for moment in (self._retry_at, self._look_at) if moment is not None]
+            await wait_until(self._clock, min(due, default=None), self._wake)
             self._wake = anyio.Event()
-            if self._clock.monotonic() >= self._look_at:
+            if self._look_at is not None and self._clock.monotonic() >= self._look_at:
                 await self._second_look()
             await self.refresh()
 
@@ -80,7 +75,7 @@ class ApplyLoop:
         return applied
 
     async def _second_look(self) -> None:
-        self._look_at = _FOREVER
+        self._look_at = None
         try:
             await self._store.run(self._applier.look_again)
         except (JournalUnavailable, OSError) as error:
@@ -116,7 +111,7 @@ class ApplyLoop:
             )
         if problem is None or isinstance(problem, ConfigInvalid):
             # A broken file is waited for, not retried: the watcher tells when a person has saved it.
-            self._retry_at = _FOREVER
+            self._retry_at = None
             self._backoff.reset()
         else:
             delay = self._backoff.next(cap=_MAX_RETRY_SECONDS)

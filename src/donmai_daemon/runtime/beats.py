@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-import structlog
-
 from donmai_daemon.clock import Clock, parse_rfc3339
 from donmai_daemon.model.admission import AdmissionReport
 from donmai_daemon.model.mutation import MAX_ACKS_PER_BEAT, JournalCounts
+from donmai_daemon.model.status import Occupancy
 from donmai_daemon.model.wire import Beat, BeatAnswer, DispatchStatus
 from donmai_daemon.runtime.conditions import Conditions
 from donmai_daemon.runtime.host import HostState
@@ -23,14 +22,6 @@ from donmai_daemon.store.atomic import Step, no_step
 from donmai_daemon.store.journal import AcceptedBeat, Journal
 
 _MAX_SKEW = timedelta(seconds=30)
-
-
-@dataclass(frozen=True, slots=True)
-class Occupancy:
-    """Sessions running now; `interactive` is part of `active`."""
-
-    active: int = 0
-    interactive: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +47,7 @@ class BeatDesk:
         occupancy: Callable[[], Occupancy],
         load: LoadSampler,
         clock: Clock,
-        first_seq: int,
+        last_seq: int,
         accepted: tuple[str, str] | None,
         step: Step = no_step,
     ) -> None:
@@ -69,11 +60,11 @@ class BeatDesk:
         self._occupancy = occupancy
         self._load = load
         self._clock = clock
-        self._seq = first_seq
+        # Above everything that was ever accepted, also where the journal was lost: an older beat must not look newer.
+        self._seq = max(last_seq, int(clock.now().timestamp() * 1000))
         # Worker id and report digest that the platform has accepted. A new worker id knows nothing of the old one's.
         self._accepted = accepted
         self._step = step
-        self._log = structlog.get_logger("heartbeat")
 
     async def compose(self, worker_id: str) -> Beat:
         """The next beat. Raises `JournalUnavailable`: without the acks it would not be the whole truth."""

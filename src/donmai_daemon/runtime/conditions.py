@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
@@ -14,11 +13,10 @@ _MAX_MESSAGE = 512
 
 
 class Conditions:
-    """Raised while true, removed when it clears. Changes are logged once and told to `on_change`."""
+    """Raised while true, removed when it clears. Each change is logged once; the next beat carries what is left."""
 
-    def __init__(self, clock: Clock, on_change: Callable[[], None]) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._on_change = on_change
         self._current: dict[ConditionCode, Condition] = {}
         self._log = structlog.get_logger("conditions")
 
@@ -34,13 +32,11 @@ class Conditions:
             self._current[code] = replace(known, severity=severity, message=message)
         log = self._log.error if severity == "error" else self._log.warning
         log("condition.raised", code=code, severity=severity, message=message)
-        self._on_change()
 
     def clear(self, code: ConditionCode) -> None:
         """Remove `code`; nothing where it is not raised."""
         if self._current.pop(code, None) is not None:
             self._log.info("condition.cleared", code=code)
-            self._on_change()
 
     def current(self) -> list[Condition]:
         """Sorted by code."""

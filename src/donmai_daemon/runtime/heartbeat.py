@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Protocol
 
 import anyio
 import structlog
 
-from donmai_daemon.clock import Clock, rfc3339
+from donmai_daemon.clock import Clock, rfc3339, wait_until
 from donmai_daemon.errors import DonmaiError, JournalUnavailable, PlatformRefused
 from donmai_daemon.link.client import PlatformClient
 from donmai_daemon.link.identity import Credentials, Identity
@@ -20,18 +19,11 @@ from donmai_daemon.model.status import BeatTrace
 from donmai_daemon.model.wire import BeatAnswer
 from donmai_daemon.runtime.beats import BeatDesk, Received
 from donmai_daemon.runtime.conditions import Conditions
-from donmai_daemon.runtime.waiting import wait_until
 from donmai_daemon.store.atomic import Step, no_step
 
 _SEND_DEADLINE = 5.0
 _FAREWELL_DEADLINE = 1.0
 _MIN_INTERVAL, _MAX_INTERVAL = 1.0, 3600.0
-
-
-class OnAnswer(Protocol):
-    """Called after an accepted answer was recorded."""
-
-    def __call__(self, answer: BeatAnswer, received: Received) -> None: ...
 
 
 class Heartbeat:
@@ -51,7 +43,7 @@ class Heartbeat:
         rng: random.Random,
         conditions: Conditions,
         configured_interval: Callable[[], float],
-        on_answer: OnAnswer,
+        on_answer: Callable[[BeatAnswer, Received], None],
         first_delay: float,
         step: Step = no_step,
     ) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 import structlog
 
-from donmai_daemon.clock import Clock
+from donmai_daemon.clock import Clock, wait_until
 from donmai_daemon.errors import JournalUnavailable
 from donmai_daemon.link.retry import Backoff
 from donmai_daemon.model.json import JsonObject
@@ -19,11 +19,9 @@ from donmai_daemon.runtime.host import HostState
 from donmai_daemon.runtime.live_config import LiveConfig
 from donmai_daemon.runtime.store_thread import StoreThread
 from donmai_daemon.runtime.verdicts import INTERNAL_ERROR, admit, failed
-from donmai_daemon.runtime.waiting import wait_until
 from donmai_daemon.store.journal import Journal
 
 _MAX_RETRY_SECONDS = 30.0
-_FOREVER = float("inf")
 
 SESSION_NOT_KNOWN = "session not known"
 
@@ -57,7 +55,7 @@ class HostLane:
         self._kill = kill
         self._on_settled = on_settled
         self._wake = anyio.Event()
-        self._retry_at = _FOREVER
+        self._retry_at: float | None = None
         self._log = structlog.get_logger("host_lane")
 
     def wake(self) -> None:
@@ -67,12 +65,9 @@ class HostLane:
     async def run(self) -> None:
         """Settle until cancelled."""
         while True:
-            if self._retry_at == _FOREVER:
-                await self._wake.wait()
-            else:
-                await wait_until(self._clock, self._retry_at, self._wake)
+            await wait_until(self._clock, self._retry_at, self._wake)
             self._wake = anyio.Event()
-            self._retry_at = _FOREVER
+            self._retry_at = None
             try:
                 await self.settle_all()
                 self._backoff.reset()

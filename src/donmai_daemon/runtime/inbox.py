@@ -11,6 +11,7 @@ from donmai_daemon.model.mutation import JournalCounts, MutationRecord, Mutation
 from donmai_daemon.model.status import Preview
 from donmai_daemon.ops.registry import operation
 from donmai_daemon.runtime.applier import Applier
+from donmai_daemon.runtime.notice import Notice
 from donmai_daemon.runtime.store_thread import StoreThread
 from donmai_daemon.store.journal import Journal
 
@@ -37,7 +38,7 @@ class Inbox:
         self._clock = clock
         self._new_id = new_id
         self.counts = counts
-        self.on_submit: Callable[[], None] = lambda: None
+        self.on_submit = Notice()
 
     async def refresh_counts(self) -> JournalCounts:
         """Count again, after something was settled or delivered."""

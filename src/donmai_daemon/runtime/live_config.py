@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
 
 from donmai_daemon.model.config import Config
 from donmai_daemon.runtime.conditions import Conditions
+from donmai_daemon.runtime.notice import Notice
 from donmai_daemon.settings import Loaded
 
 
@@ -45,7 +45,7 @@ class LiveConfig:
         self.loaded = loaded
         self.digest = digest
         self.valid = True
-        self.on_change: Callable[[Config, Config], None] = lambda _before, _after: None
+        self.on_change = Notice()
         self._conditions = conditions
         self._fixed = _Fixed.of(loaded.config)
         self._log = structlog.get_logger("configuration")
@@ -75,7 +75,7 @@ class LiveConfig:
         else:
             self._conditions.clear("restart_required")
         if loaded.config != before.config:
-            self.on_change(before.config, loaded.config)
+            self.on_change()
 
     def broken(self, reason: str) -> None:
         """The file cannot be used; what was loaded last stays in effect, and so does its digest."""

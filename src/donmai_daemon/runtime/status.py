@@ -8,10 +8,8 @@ from pathlib import Path
 
 from donmai_daemon import __version__
 from donmai_daemon.clock import Clock
-from donmai_daemon.model.status import EffectiveSettings, Snapshot
-from donmai_daemon.runtime.beats import Occupancy
+from donmai_daemon.model.status import BeatTrace, EffectiveSettings, Occupancy, Snapshot
 from donmai_daemon.runtime.conditions import Conditions
-from donmai_daemon.runtime.heartbeat import Heartbeat
 from donmai_daemon.runtime.host import HostState
 from donmai_daemon.runtime.inbox import Inbox
 from donmai_daemon.runtime.lifecycle import Lifecycle
@@ -32,7 +30,7 @@ class StatusDesk:
         host: HostState,
         inbox: Inbox,
         conditions: Conditions,
-        heartbeat: Heartbeat,
+        beat: Callable[[], BeatTrace],
         occupancy: Callable[[], Occupancy],
         worker_id: Callable[[], str | None],
         clock: Clock,
@@ -45,7 +43,7 @@ class StatusDesk:
         self._host = host
         self._inbox = inbox
         self._conditions = conditions
-        self._heartbeat = heartbeat
+        self._beat = beat
         self._occupancy = occupancy
         self._worker_id = worker_id
         self._clock = clock
@@ -65,7 +63,7 @@ class StatusDesk:
             config=config,
             applied_project_ids=config.enabled_project_ids,
             host_status=self._host.status,
-            beat=self._heartbeat.trace(),
+            beat=self._beat(),
             pending_mutations=counts.pending,
             review_mutations=counts.review,
             unsent_acks=counts.unsent,

@@ -1,0 +1,27 @@
+"""A task that can be stopped and waited for by itself, while the rest of its group goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+
+class Stoppable:
+    """Start `run` in a task group; `stop` cancels it and returns when it has ended. Stopping twice is fine."""
+
+    def __init__(self, task: Callable[[], Awaitable[None]]) -> None:
+        self._task = task
+        self._scope = anyio.CancelScope()
+        self._ended = anyio.Event()
+
+    async def run(self) -> None:
+        try:
+            with self._scope:
+                await self._task()
+        finally:
+            self._ended.set()
+
+    async def stop(self) -> None:
+        self._scope.cancel()
+        await self._ended.wait()
