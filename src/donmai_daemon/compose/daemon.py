@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -17,7 +18,7 @@ from donmai_daemon import __version__, log
 from donmai_daemon.clock import Clock, SystemClock
 from donmai_daemon.compose import Options, private_directory
 from donmai_daemon.compose.base import Base
-from donmai_daemon.compose.link import dial
+from donmai_daemon.compose.link import Link, dial
 from donmai_daemon.compose.memory import remember
 from donmai_daemon.control.app import ControlApp
 from donmai_daemon.control.router import RouteGroup
@@ -26,17 +27,17 @@ from donmai_daemon.control.server import serve
 from donmai_daemon.control.sockets import bind
 from donmai_daemon.control.token import load_or_create
 from donmai_daemon.errors import DonmaiError
+from donmai_daemon.model.config import Log
 from donmai_daemon.model.status import Occupancy
 from donmai_daemon.ops.document import Document
 from donmai_daemon.runtime.conditions import Conditions
 from donmai_daemon.runtime.configuration import Configuration
 from donmai_daemon.runtime.lifecycle import Lifecycle
-from donmai_daemon.runtime.live_config import LiveConfig
 from donmai_daemon.runtime.notice import Notice
 from donmai_daemon.runtime.startup import first_config
 from donmai_daemon.runtime.status import StatusDesk
 from donmai_daemon.runtime.steering import Steering
-from donmai_daemon.runtime.stoppable import Stoppable
+from donmai_daemon.runtime.stoppable import Stoppable, unless
 from donmai_daemon.runtime.store_thread import StoreThread
 from donmai_daemon.runtime.watcher import Watcher
 from donmai_daemon.settings import load
@@ -57,12 +58,29 @@ def run_daemon(options: Options, step: Step = no_step) -> int:
     private_directory(options.state.directory)
     lock = StateLock.acquire(options.state.lock)
     try:
-        return anyio.run(_run, options, step)
+        with closing(_log(options)) as logging:
+            return anyio.run(_run, options, step, logging)
+    except BaseExceptionGroup as group:
+        cause = _only_cause(group)
+        if cause is None:
+            raise
+        raise cause from group
     finally:
         lock.release()
 
 
-async def _run(options: Options, step: Step) -> int:
+def _only_cause(group: BaseExceptionGroup[BaseException]) -> DonmaiError | None:
+    """The one error that ended the task groups, where it is one of ours: the person wants to read that, not a tree."""
+    leaves = group.subgroup(lambda error: not isinstance(error, BaseExceptionGroup))
+    while isinstance(leaves, BaseExceptionGroup) and len(leaves.exceptions) == 1:
+        (inner,) = leaves.exceptions
+        if isinstance(inner, DonmaiError):
+            return inner
+        leaves = inner if isinstance(inner, BaseExceptionGroup) else None
+    return None
+
+
+async def _run(options: Options, step: Step, logging: log.Logging) -> int:
     clock = SystemClock()
     started_at = clock.monotonic()
     conditions = Conditions(clock)
@@ -84,14 +102,19 @@ async def _run(options: Options, step: Step) -> int:
         changed=changed,
         live_config=live_config,
     )
-    with closing(_log(options, live_config)):
-        token = load_or_create(options.state.control_token)
-        sockets = bind(live_config.config.control.host, live_config.config.control.port, _socket(base))
-        app = ControlApp(sockets.port, clock)
-        async with anyio.create_task_group() as serving:
-            await serving.start(serve, app, sockets)
-            code = await _live(base, configuration, started_at, lambda groups: app.open(token, groups))
-            serving.cancel_scope.cancel()
+
+    def change_log() -> None:
+        logging.change(live_config.config.log.level, live_config.config.log.format)
+
+    change_log()
+    live_config.on_change.add(change_log)
+    token = load_or_create(options.state.control_token)
+    sockets = bind(live_config.config.control.host, live_config.config.control.port, _socket(base))
+    app = ControlApp(sockets.port, clock)
+    async with anyio.create_task_group() as serving:
+        await serving.start(serve, app, sockets)
+        code = await _live(base, configuration, started_at, lambda groups: app.open(token, groups))
+        serving.cancel_scope.cancel()
     return code
 
 
@@ -126,7 +149,7 @@ async def _live(
             group.start_soon(_obey_signals, steering, notifier)
             group.start_soon(memory.apply_loop.run)
             group.start_soon(memory.host_lane.run)
-            group.start_soon(Watcher(options.config, memory.apply_loop.wake).run)
+            group.start_soon(Watcher(options.config, memory.apply_loop.file_changed).run)
             group.start_soon(_feed_watchdog, notifier, watchdog_interval(options.environ), clock)
             if link.identity is not None:
                 group.start_soon(link.identity.keep_fresh)
@@ -147,13 +170,18 @@ async def _live(
 
             await steering.wanted.wait()
             notifier.stopping()
-            if beating is not None and link.heartbeat is not None:
-                await beating.stop()
-                await link.heartbeat.farewell()
+            await unless(steering.at_once, partial(_wind_down, link, beating))
             base.lifecycle.stopped()
             group.cancel_scope.cancel()
     structlog.get_logger("daemon").info("daemon.stopped", exit_code=steering.exit_code)
     return steering.exit_code
+
+
+async def _wind_down(link: Link, beating: Stoppable | None) -> None:
+    """What is worth waiting for: the platform hears that this host takes no more work."""
+    if beating is not None and link.heartbeat is not None:
+        await beating.stop()
+        await link.heartbeat.farewell()
 
 
 async def _obey_signals(steering: Steering, notifier: Notifier) -> None:
@@ -183,11 +211,12 @@ def _socket(base: Base) -> Path:
     return Path(configured) if configured else base.options.state.control_socket
 
 
-def _log(options: Options, live_config: LiveConfig) -> log.Logging:
-    """Log to stderr, and outside systemd's journal to a file in the state directory as well."""
-    settings = live_config.config.log
+def _log(options: Options) -> log.Logging:
+    """Log to stderr, and outside systemd's journal to a file in the state directory as well.
+
+    Level and form are the defaults until the configuration has been read.
+    """
     journal = log.is_journal(options.environ, sys.stderr.fileno())
+    defaults = Log()
     file = None if journal else options.state.log
-    logging = log.setup(settings.level, settings.format, sys.stderr, file, journal=journal)
-    live_config.on_change.add(lambda: logging.change(live_config.config.log.level, live_config.config.log.format))
-    return logging
+    return log.setup(defaults.level, defaults.format, sys.stderr, file, journal=journal)

@@ -51,6 +51,10 @@ class ApplyLoop:
         """Something waits, or the file changed."""
         self._wake.set()
 
+    async def file_changed(self) -> None:
+        """The watcher's news; whether anything is new, the digest tells when the file is read."""
+        self.wake()
+
     async def run(self) -> None:
         """Apply until cancelled."""
         while True:

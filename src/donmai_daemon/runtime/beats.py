@@ -97,10 +97,6 @@ class BeatDesk:
     async def accepted(self, worker_id: str, beat: Beat, answer: BeatAnswer) -> Received:
         """Record an accepted answer, in one transaction. Raises `JournalUnavailable`: then the beat has failed."""
         self._step("beat.answered")
-        if answer.ignored:
-            self._log.warning(
-                "beat.answer_ignored_parts", count=len(answer.ignored), parts=list(answer.ignored[:5])
-            )
         record = AcceptedBeat(
             worker_id=worker_id,
             report_digest=beat.report.digest,

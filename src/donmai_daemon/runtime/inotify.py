@@ -96,7 +96,7 @@ class Inotify:
         with suppress(BlockingIOError):
             while True:
                 data = os.read(self._descriptor, _READ_BYTES)
-                matters = any([self._matters(watch, name) for watch, name in _events(data)]) or matters
+                matters = any(self._matters(watch, name) for watch, name in _events(data)) or matters
         return matters
 
     def _matters(self, watch: int, name: str) -> bool:

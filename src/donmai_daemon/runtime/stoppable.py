@@ -1,4 +1,4 @@
-"""A task that can be stopped and waited for by itself, while the rest of its group goes on."""
+"""Tasks that end before their group does."""
 
 from __future__ import annotations
 
@@ -25,3 +25,16 @@ class Stoppable:
     async def stop(self) -> None:
         self._scope.cancel()
         await self._ended.wait()
+
+
+async def unless(event: anyio.Event, task: Callable[[], Awaitable[None]]) -> None:
+    """Run `task`, and cancel it when `event` is set."""
+    async with anyio.create_task_group() as group:
+
+        async def watch() -> None:
+            await event.wait()
+            group.cancel_scope.cancel()
+
+        group.start_soon(watch)
+        await task()
+        group.cancel_scope.cancel()

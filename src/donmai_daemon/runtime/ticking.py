@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
-from watchfiles.main import RustNotify
+from watchfiles._rust_notify import RustNotify
 
 from donmai_daemon.runtime.places import Places
 
