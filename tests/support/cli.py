@@ -75,12 +75,8 @@ class ScriptedServer:
         self._listener = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
         if path is None:
             self._listener.bind(("127.0.0.1", 0))
-        elif len(os.fsencode(path)) < 100:
-            self._listener.bind(str(path))
         else:
-            directory = os.open(path.parent, os.O_RDONLY)
-            self._listener.bind(f"/proc/self/fd/{directory}/{path.name}")
-            os.close(directory)
+            self._listener.bind(str(path))
         self._listener.listen()
         self._thread = threading.Thread(target=self._serve, daemon=True)
 

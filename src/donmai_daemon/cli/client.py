@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import sys
 from typing import TYPE_CHECKING
 
-from donmai_daemon.cli.endpoints import TcpEndpoint, UnixEndpoint, endpoints
+from donmai_daemon import paths
+from donmai_daemon.cli.endpoints import TcpEndpoint, UnixEndpoint, endpoints, home
 from donmai_daemon.cli.http1 import Answer, AnswerBroken, exchange
+from donmai_daemon.cli.process import is_alive
 from donmai_daemon.errors import DaemonNotRunning, DaemonRefused, DaemonSilent
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from donmai_daemon.cli.console import Console
     from donmai_daemon.model.json import Json, JsonObject
@@ -25,14 +26,17 @@ _ANSWER_SECONDS = 10.0
 
 def client_for(arguments: Namespace, console: Console) -> ControlClient:
     """The daemon that a host verb's options and environment mean."""
-    return ControlClient(endpoints(arguments, console.environ))
+    state = paths.state_directory(arguments.state_dir, console.environ, home(console.environ))
+    return ControlClient(endpoints(arguments, console.environ), paths.StatePaths(state).lock)
 
 
 class ControlClient:
     """One daemon's control API. The first endpoint that takes a connection is the daemon; later calls go there too."""
 
-    def __init__(self, candidates: Iterable[UnixEndpoint | TcpEndpoint]) -> None:
+    def __init__(self, candidates: Iterable[UnixEndpoint | TcpEndpoint], lock: Path | None = None) -> None:
+        """`lock` names a lock file whose holder is the daemon that should have answered."""
         self._candidates = candidates
+        self._lock = lock
         self._found: UnixEndpoint | TcpEndpoint | None = None
 
     @property
@@ -109,6 +113,12 @@ class ControlClient:
             raise DaemonRefused(
                 403, f"no permission to talk to the daemon at {refused.filename}", hint="try again with sudo"
             ) from refused
+        holder = _holder(self._lock) if self._lock else None
+        if self._lock and holder:
+            raise DaemonSilent(
+                f"a daemon (pid {holder}) uses {self._lock.parent}, but its control API was not found",
+                hint="name its address with --port, or its socket with DONMAI_CONTROL__SOCKET",
+            )
         raise DaemonNotRunning("daemon is not running", hint="start it with: donmai host run")
 
     def _refusal(self, status: int, payload: Mapping[str, Json]) -> DaemonRefused:
@@ -136,27 +146,24 @@ def _token(endpoint: TcpEndpoint) -> str:
         return ""
 
 
+def _holder(lock: Path) -> int | None:
+    """The process that wrote its id into the lock file, where it still lives. The lock itself is not tried: a daemon that
+    starts at this moment would find it taken."""
+    try:
+        pid = int(lock.read_text("ascii"))
+    except (OSError, ValueError):
+        return None
+    return pid if is_alive(pid) else None
+
+
 def _open(endpoint: UnixEndpoint | TcpEndpoint) -> socket.socket:
     if isinstance(endpoint, TcpEndpoint):
         return socket.create_connection((endpoint.host, endpoint.port), timeout=_CONNECT_SECONDS)
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.settimeout(_CONNECT_SECONDS)
-        _connect_unix(connection, endpoint)
+        connection.connect(str(endpoint.path))
     except OSError:
         connection.close()
         raise
     return connection
-
-
-def _connect_unix(connection: socket.socket, endpoint: UnixEndpoint) -> None:
-    """Connect, also where the path is longer than the 107 bytes an address holds: by the directory's descriptor."""
-    path = os.fsencode(endpoint.path)
-    if len(path) <= 100 or sys.platform != "linux":
-        connection.connect(path)
-        return
-    directory = os.open(endpoint.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        connection.connect(f"/proc/self/fd/{directory}/{endpoint.path.name}")
-    finally:
-        os.close(directory)

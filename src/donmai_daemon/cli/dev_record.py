@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from donmai_daemon.cli.endpoints import home
+from donmai_daemon.cli.process import is_alive
 from donmai_daemon.store.atomic import write_private
 
 if TYPE_CHECKING:
@@ -62,16 +62,3 @@ def default_directory(environ: Mapping[str, str]) -> Path:
 def record_path(directory: Path) -> Path:
     """The record in a development directory."""
     return directory / "dev.json"
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process with this id exists, of whichever user."""
-    if pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:
-        return True
-    return True
