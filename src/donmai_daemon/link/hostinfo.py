@@ -16,6 +16,7 @@ from donmai_daemon.model.registration import HostInfo
 _T = TypeVar("_T")
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_MODEL_NAMES = {"model name", "Model", "Hardware"}  # x86 and most others; Raspberry Pi; older ARM
 _MAX_CHARS = 200
 
 
@@ -53,7 +54,7 @@ def _os_version() -> str | None:
 def _cpu_model(proc: Path) -> str | None:
     for line in (proc / "cpuinfo").read_text("utf-8", "replace").splitlines():
         name, _, value = line.partition(":")
-        if name.strip().lower() in {"model name", "model", "hardware"} and value.strip():
+        if name.strip() in _MODEL_NAMES and value.strip():
             return value.strip()[:_MAX_CHARS]
     return None
 

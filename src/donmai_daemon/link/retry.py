@@ -81,6 +81,6 @@ def parse_http_date(value: str | None) -> datetime | None:
     """The moment an HTTP date names, aware and in UTC, or None where it is none."""
     try:
         moment = parsedate_to_datetime(value or "")
-    except (ValueError, TypeError, IndexError, OverflowError):
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):  # what the parser lets through for odd input
         return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
