@@ -1,0 +1,343 @@
+"""When beats go out, against a platform that answers with scripted bytes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.support.clock import FakeClock
+from tests.support.link import Reply, ScriptedPlatform, answer, client_of, http, scripted_platform
+
+from donmai_daemon.clock import rfc3339
+from donmai_daemon.link.credentials import CredentialsCache
+from donmai_daemon.link.identity import Identity
+from donmai_daemon.model.admission import AdmissionReport
+from donmai_daemon.model.config import Capacity, Config, Project
+from donmai_daemon.model.json import Json
+from donmai_daemon.model.mutation import MutationRequest, Verdict
+from donmai_daemon.model.registration import HostInfo, Registration
+from donmai_daemon.model.secret import Secret
+from donmai_daemon.model.status import Occupancy
+from donmai_daemon.model.wire import BeatAnswer
+from donmai_daemon.runtime.beats import BeatDesk, Received
+from donmai_daemon.runtime.conditions import Conditions
+from donmai_daemon.runtime.heartbeat import Heartbeat
+from donmai_daemon.runtime.host import HostState
+from donmai_daemon.runtime.lifecycle import Lifecycle
+from donmai_daemon.runtime.live_config import LiveConfig
+from donmai_daemon.runtime.load import LoadSampler
+from donmai_daemon.runtime.store_thread import StoreThread
+from donmai_daemon.settings import Loaded
+from donmai_daemon.store.atomic import write_private
+from donmai_daemon.store.journal import Journal
+
+pytestmark = pytest.mark.anyio
+
+REGISTERED = answer(
+    {"workerId": "wkr_1", "runtimeToken": "a.b.c", "heartbeatInterval": 30000, "pollInterval": 5000}
+)
+REFRESHED = answer({"runtimeToken": "a.b.d", "runtimeTokenExpiresAt": "2026-11-25T06:00:00.000Z"})
+
+
+def ok(**fields: Json) -> Reply:
+    return answer({"acknowledged": True, **fields})
+
+
+class Rig:
+    """A heartbeat with everything real but time, and the platform's script."""
+
+    def __init__(
+        self, platform: ScriptedPlatform, clock: FakeClock, journal: Journal, heartbeat: Heartbeat
+    ) -> None:
+        self.platform = platform
+        self.clock = clock
+        self.journal = journal
+        self.heartbeat = heartbeat
+        self.answers: list[Received] = []
+        self.lifecycle = Lifecycle(heartbeat.tell_now)
+        self.conditions = Conditions(clock)
+
+    def beats(self) -> list[dict[str, Json]]:
+        """Bodies of the beats that arrived."""
+        bodies = []
+        for heard in self.platform.heard:
+            if "/heartbeat" in heard.line:
+                body = heard.json()
+                assert isinstance(body, dict)
+                bodies.append(body)
+        return bodies
+
+    async def until_idle(self) -> None:
+        """Wait until the loop sleeps for its next beat."""
+        await self.clock.sleepers(1)
+
+
+@asynccontextmanager
+async def rig(tmp_path: Path, *replies: Reply, config: Config | None = None) -> AsyncIterator[Rig]:
+    """Registered at the first beat; `replies` answer the beats (and refreshes) in order."""
+    clock = FakeClock()
+    rng = random.Random(7)
+    journal = Journal.open(tmp_path / "journal.db", clock.now())
+    conditions = Conditions(clock)
+    live = LiveConfig(Loaded(config or Config(), (), {}), "d1", conditions)
+    async with scripted_platform() as platform, client_of(platform, clock) as client:
+        platform.will(REGISTERED, *replies)
+        identity = Identity(
+            client=client,
+            cache=CredentialsCache(tmp_path / "credentials.json", write_private),
+            machine_id="mch_1",
+            registration=lambda: Registration(
+                "host",
+                8,
+                "0",
+                "mch_1",
+                HostInfo("linux", "amd64", "0", rfc3339(clock.now())),
+                AdmissionReport.of(live.config),
+            ),
+            registration_token=lambda: Secret("rsk_live_" + "0" * 64),
+            conditions=conditions,
+            clock=clock,
+            rng=rng,
+            on_change=lambda: None,
+        )
+        lifecycle = Lifecycle(lambda: heartbeat.tell_now())
+        desk = BeatDesk(
+            journal=journal,
+            store=StoreThread(),
+            lifecycle=lifecycle,
+            live_config=live,
+            host=HostState(None),
+            conditions=conditions,
+            occupancy=lambda: Occupancy(2, 1),
+            load=LoadSampler(),
+            clock=clock,
+            last_seq=0,
+            accepted=None,
+        )
+        answers: list[Received] = []
+
+        def note(_answer: BeatAnswer, received: Received) -> None:
+            answers.append(received)
+
+        heartbeat = Heartbeat(
+            identity=identity,
+            client=client,
+            desk=desk,
+            clock=clock,
+            rng=rng,
+            conditions=conditions,
+            configured_interval=lambda: live.config.heartbeat.interval_seconds,
+            on_answer=note,
+            first_delay=0.0,
+        )
+        made = Rig(platform, clock, journal, heartbeat)
+        made.answers = answers
+        made.lifecycle = lifecycle
+        made.conditions = conditions
+        async with anyio.create_task_group() as group:
+            lifecycle.started()
+            group.start_soon(heartbeat.run)
+            yield made
+            group.cancel_scope.cancel()
+
+
+async def test_first_beat_is_a_full_report_and_the_second_only_the_hash(tmp_path: Path) -> None:
+    """The full report is repeated until it was accepted, and then the hash is enough."""
+    async with rig(tmp_path, http_error(), ok(), ok()) as r:
+        await r.until_idle()
+        await r.clock.advance(120)
+        await r.platform.requests(3)
+        await r.until_idle()
+        await r.clock.advance(30)
+        await r.platform.requests(4)
+        failed, second, third = r.beats()
+        assert "allowlist" in failed
+        assert "allowlist" in second
+        assert "allowlist" not in third
+        assert second["allowlistHash"] == third["allowlistHash"]
+
+
+def http_error(retry_after: str | None = None, status: int = 503) -> Reply:
+    headers = {"retry-after": retry_after} if retry_after else {}
+    return answer({"error": "busy"}, status, headers)
+
+
+async def test_status_says_what_dispatch_must_know(tmp_path: Path) -> None:
+    """Ready is idle or busy by capacity; paused is draining, and is told at once."""
+    async with rig(tmp_path, ok(), ok(), config=Config(capacity=Capacity(2))) as r:
+        await r.platform.requests(2)
+        await r.until_idle()
+        r.lifecycle.pause()
+        await r.platform.requests(3)
+        first, second = r.beats()
+        assert (first["status"], first["activeCount"], first["maxSessions"]) == ("busy", 2, 2)
+        assert second["status"] == "draining"
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Reply(http(200, b"<html>sign in</html>", {"content-type": "text/html"})),
+        answer({"acknowledged": False}),
+        Reply(http(302, b"", {"location": "https://login.test/"})),
+        Reply(http(200, b'{"acknowledged": tr', {"content-length": "400"}), end="close"),
+        answer({"error": "broken"}, 500),
+    ],
+    ids=["html", "not acknowledged", "redirect", "cut", "500"],
+)
+async def test_ack_is_told_again_after_anything_but_an_accepted_beat(tmp_path: Path, refusal: Reply) -> None:
+    """What a failed beat carried is carried by the next one, and the platform is shown as unreachable meanwhile."""
+    async with rig(tmp_path, ok(), refusal, ok()) as r:
+        await r.platform.requests(2)
+        await r.until_idle()
+        r.journal.submit(MutationRequest("m1", "x", {}, None, None), "config", r.clock.now())
+        r.journal.settle([Verdict("m1", "applied")], r.clock.now())
+        await r.clock.advance(30)
+        await r.platform.requests(3)
+        await r.until_idle()
+        assert [c.code for c in r.conditions.current()] == ["platform_unreachable"]
+        assert r.heartbeat.trace().consecutive_failures == 1
+        await r.clock.advance(120)
+        await r.platform.requests(4)
+        await r.until_idle()
+        assert [beat.get("appliedMutations") for beat in r.beats()] == [None, ["m1"], ["m1"]]
+        assert r.journal.acks(10) == []
+        assert r.conditions.current() == []
+
+
+async def test_retry_after_is_waited_out(tmp_path: Path) -> None:
+    """Nothing goes out before Retry-After has passed, not even something that should be told now."""
+    async with rig(tmp_path, ok(), http_error("300"), ok()) as r:
+        await r.platform.requests(2)
+        await r.until_idle()
+        await r.clock.advance(30)
+        await r.platform.requests(3)
+        await r.until_idle()
+        r.heartbeat.tell_now()
+        r.heartbeat.network_returned()
+        await anyio.wait_all_tasks_blocked()
+        assert (r.clock.next_wake or 0) >= 299
+        await r.clock.advance(500)
+        await r.platform.requests(4)
+
+
+async def test_401_is_answered_by_a_refresh_and_the_same_worker(tmp_path: Path) -> None:
+    """A refused token is refreshed and the beat sent again at once; the worker id stays."""
+    async with rig(tmp_path, ok(), answer({"error": "expired"}, 401), REFRESHED, ok()) as r:
+        await r.platform.requests(2)
+        await r.until_idle()
+        await r.clock.advance(30)
+        await r.platform.requests(5)
+        assert [line.split()[1] for line in r.platform.lines[2:]] == [
+            "/api/workers/wkr_1/heartbeat",
+            "/api/workers/wkr_1/refresh-token",
+            "/api/workers/wkr_1/heartbeat",
+        ]
+        await r.until_idle()
+        assert r.heartbeat.trace().consecutive_failures == 0
+
+
+async def test_early_beats_are_limited(tmp_path: Path) -> None:
+    """Things to tell now go out in a burst of five, then one a second."""
+    async with rig(tmp_path, *(ok() for _ in range(12))) as r:
+        await r.platform.requests(2)
+        for count in range(3, 8):
+            await r.until_idle()
+            r.heartbeat.tell_now()
+            await r.platform.requests(count)
+        await r.until_idle()
+        r.heartbeat.tell_now()
+        await anyio.wait_all_tasks_blocked()
+        await r.clock.sleepers(1)
+        assert len(r.platform.heard) == 7
+        await r.clock.advance(1.0)
+        await r.platform.requests(8)
+
+
+async def test_full_page_of_acks_is_followed_at_once(tmp_path: Path) -> None:
+    """When a beat carried all the acks it may and more wait, the next goes out without waiting."""
+    async with rig(tmp_path, ok(), ok(), ok(), ok()) as r:
+        await r.platform.requests(2)
+        await r.until_idle()
+        for number in range(450):
+            r.journal.submit(MutationRequest(f"m{number:03}", "x", {}, None, None), "config", r.clock.now())
+        r.journal.settle([Verdict(f"m{number:03}", "applied") for number in range(450)], r.clock.now())
+        r.heartbeat.tell_now()
+        await r.platform.requests(5)
+        await r.until_idle()
+        counts = [len(applied) for beat in r.beats() if isinstance(applied := beat.get("appliedMutations"), list)]
+        assert counts == [200, 200, 50]
+
+
+async def test_late_beat_after_a_suspend_goes_out_once(tmp_path: Path) -> None:
+    """A machine that slept for an hour beats once when it wakes, and then on the interval again."""
+    async with rig(tmp_path, ok(), ok(), ok()) as r:
+        await r.platform.requests(2)
+        await r.until_idle()
+        r.clock.step(3600)
+        await r.platform.requests(3)
+        await r.until_idle()
+        assert r.clock.next_wake == pytest.approx(30)
+        assert len(r.beats()) == 2
+
+
+async def test_clock_skew_is_a_condition_while_it_lasts(tmp_path: Path) -> None:
+    """A server time more than 30 s away raises a condition, a close one clears it."""
+    start = FakeClock().now()
+    near, far = rfc3339(start + timedelta(seconds=60)), rfc3339(start + timedelta(seconds=600))
+    async with rig(tmp_path, ok(serverTime=far), ok(serverTime=near)) as r:
+        await r.platform.requests(2)
+        await r.until_idle()
+        assert [c.code for c in r.conditions.current()] == ["clock_skew"]
+        await r.clock.advance(30)
+        await r.platform.requests(3)
+        await r.until_idle()
+        assert r.conditions.current() == []
+
+
+async def test_held_beat_waits_and_is_cancelled_by_news(tmp_path: Path) -> None:
+    """With a platform that holds beats, the next beat waits there; something to tell cancels it and goes out plainly."""
+    hold = anyio.Event()
+    replies = (
+        ok(heldBeats=True),
+        answer({"acknowledged": True, "heldBeats": True}, release=hold),
+        ok(heldBeats=True),
+    )
+    async with rig(tmp_path, *replies) as r:
+        await r.platform.requests(3)
+        assert "prefer" not in r.platform.heard[1].headers
+        assert r.platform.heard[2].headers["prefer"] == "wait=30"
+        r.journal.submit(MutationRequest("m1", "x", {}, None, None), "config", r.clock.now())
+        r.journal.settle([Verdict("m1", "applied")], r.clock.now())
+        r.heartbeat.tell_now()
+        await r.platform.requests(4)
+        assert "prefer" not in r.platform.heard[3].headers
+        assert r.beats()[2]["appliedMutations"] == ["m1"]
+
+
+async def test_platform_that_pretends_to_hold_is_not_asked_in_a_circle(tmp_path: Path) -> None:
+    """Held beats that are answered at once with nothing in them are slowed down to one a second."""
+    async with rig(tmp_path, *(ok(heldBeats=True) for _ in range(40))) as r:
+        await r.platform.requests(7)
+        await r.until_idle()
+        count = len(r.platform.heard)
+        assert count <= 9
+        await r.clock.advance(1.0)
+        await r.platform.requests(count + 1)
+        await r.until_idle()
+        assert len(r.platform.heard) == count + 1
+
+
+async def test_projects_changed_are_reported_in_full_again(tmp_path: Path) -> None:
+    """A new worker id or another admission makes the next beat a full report."""
+    config = Config(projects={"a": Project("a", True, ("https://x.test/a",))})
+    async with rig(tmp_path, ok(), ok(), ok(), config=config) as r:
+        await r.platform.requests(2)
+        first = r.beats()[0]
+        assert first["allowlist"] == [{"id": "a", "repository": "https://x.test/a"}]
+        assert first["enabledProjectIds"] == ["a"]
