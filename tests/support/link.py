@@ -182,11 +182,11 @@ class RecordedConditions:
         self.current.pop(code, None)
 
 
-def registered(worker: str = "wkr_1", token: str = "rt_1", **more: Json) -> JsonObject:
+def registered(worker: str = "wkr_1", token: str = "rt_1", /, **more: Json) -> JsonObject:
     """The payload of a registration's answer."""
     return {"workerId": worker, "runtimeToken": token, "heartbeatInterval": 30000, "pollInterval": 5000, **more}
 
 
-def refreshed(token: str, **more: Json) -> JsonObject:
+def refreshed(token: str, /, **more: Json) -> JsonObject:
     """The payload of a refresh's answer."""
     return {"runtimeToken": token, **more}
