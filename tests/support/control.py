@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ import anyio.to_thread
 
 from donmai_daemon.clock import SystemClock
 from donmai_daemon.control.app import ControlApp
+from donmai_daemon.control.protocol import Limits
 from donmai_daemon.control.router import RouteGroup
 from donmai_daemon.control.routes import control_routes
 from donmai_daemon.control.server import serve
@@ -212,6 +212,10 @@ class Surface:
     def port(self) -> int:
         return self.sockets.port
 
+    def open(self) -> None:
+        """Complete the start-up."""
+        self.app.open(TOKEN, self.groups)
+
     async def raw(self, data: bytes, *, unix: bool = False) -> bytes:
         """Send bytes, then read until the other end closes (or five seconds pass: a failure)."""
         with anyio.fail_after(5):
@@ -280,20 +284,20 @@ async def surface(
     *,
     more: Sequence[RouteGroup] = (),
     started: bool = True,
-    grace_seconds: float = 5.0,
+    limits: Limits = Limits(grace_seconds=5.0),  # noqa: B008 - frozen
+    body_seconds: float = 5.0,
 ) -> AsyncIterator[Surface]:
     """Serve a control API on a free port and on `directory/control.sock`."""
     behind = daemon or StandInDaemon()
     sockets = bind("127.0.0.1", 0, directory / "control.sock")
-    app = ControlApp(sockets.port, SystemClock())
+    app = ControlApp(sockets.port, SystemClock(), body_seconds)
     groups = control_routes(behind, behind, behind, more)
-    if started:
-        app.open(TOKEN, groups)
     async with anyio.create_task_group() as tasks:
-        await tasks.start(
-            lambda task_status: serve(app, sockets, grace_seconds=grace_seconds, task_status=task_status)
-        )
+        await tasks.start(lambda task_status: serve(app, sockets, limits=limits, task_status=task_status))
+        served = Surface(sockets, app, behind, groups)
+        if started:
+            served.open()
         try:
-            yield Surface(sockets, app, behind, groups)
+            yield served
         finally:
             tasks.cancel_scope.cancel()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
@@ -26,8 +26,10 @@ if TYPE_CHECKING:  # uvicorn's ASGI types; the application itself runs under any
 MAX_BODY_BYTES = 64 * 1024
 """Longest request body."""
 
+MAX_DISCARDED_BYTES = 1024 * 1024
+"""How much of a longer one is read and thrown away before the connection is closed on it."""
+
 BODY_SECONDS = 10.0
-"""A body that takes longer to arrive is given up."""
 
 _log = structlog.get_logger()
 
@@ -36,7 +38,7 @@ _CLOSE = ((b"connection", b"close"),)
 _STARTING = refusal(503, "starting", "daemon is still starting", ((b"retry-after", b"1"),))
 _NO_ROUTE = refusal(404, "not_found", "there is nothing at this path")
 _TOO_LARGE = refusal(413, "body_too_large", f"body is longer than {MAX_BODY_BYTES} bytes", _CLOSE)
-_TOO_SLOW = refusal(408, "body_too_slow", f"body did not arrive within {BODY_SECONDS:g} s", _CLOSE)
+_TOO_SLOW = refusal(408, "body_too_slow", "body did not arrive in time", _CLOSE)
 _BROKEN = refusal(500, "internal_error", "internal error")
 
 
@@ -51,12 +53,13 @@ class _Surface:
 class ControlApp:
     """Answers 503 until `open`, so that it can be served before there is anything behind it.
 
-    `port` is the TCP port that Host and Origin must name.
+    `port` is the TCP port that Host and Origin must name. A body that takes longer than `body_seconds` is given up.
     """
 
-    def __init__(self, port: int, clock: Clock) -> None:
+    def __init__(self, port: int, clock: Clock, body_seconds: float = BODY_SECONDS) -> None:
         self._port = port
         self._clock = clock
+        self._body_seconds = body_seconds
         self._surface: _Surface | None = None
 
     def open(self, token: ControlToken, groups: Sequence[RouteGroup]) -> None:
@@ -80,7 +83,7 @@ class ControlApp:
         # A refused body is read all the same: an answer that overtakes it is lost when the connection closes.
         body: bytes | Answer | None = b""
         if head.has_body:
-            body = await _read_body(head, receive)
+            body = await _read_body(head, receive, self._body_seconds)
         if refused is not None or body is None:
             return refused
         assert self._surface is not None  # _admit refuses before that
@@ -90,7 +93,7 @@ class ControlApp:
         route = match.methods.get("GET" if scope["method"] == "HEAD" else scope["method"])
         if route is None:
             return refusal(
-                405, "method_not_allowed", f"{scope['method']} is not possible here", ((b"allow", match.allow),)
+                405, "method_not_allowed", "this method is not possible here", ((b"allow", match.allow),)
             )
         if isinstance(body, Answer):
             return body
@@ -114,7 +117,8 @@ class ControlApp:
         return caller, check_method(method, caller.trusted)
 
     async def _send(self, answer: Answer, send: ASGISendCallable) -> None:
-        payload = answer.rendered if answer.rendered is not None else encode(answer.content)
+        payload = answer.rendered
+        assert payload is not None  # _run renders, and every refusal is rendered
         headers = [
             (b"date", formatdate(self._clock.now().timestamp(), usegmt=True).encode("ascii")),
             (b"content-type", answer.content_type),
@@ -132,27 +136,33 @@ async def _run(route: Route, request: Request) -> Answer:
         if answer.rendered is not None:
             return answer
         content = answer.content if request.caller.trusted else redact(answer.content)
-        return Answer(None, answer.status, encode(content), answer.content_type, answer.headers)
+        return replace(answer, content=None, rendered=encode(content))
     except DonmaiError as error:
         return failure(error)
     except Exception:  # noqa: BLE001 - the last line: whatever it is, the caller gets the one error shape
-        _log.exception("control request failed", method=route.method, route=route.pattern)
+        _log.exception("control.failed", method=route.method, route=route.pattern)
         return _BROKEN
 
 
-async def _read_body(head: Head, receive: ASGIReceiveCallable) -> bytes | Answer | None:
-    """The body, the answer that refuses it, or None where the caller went away."""
-    if head.content_length is not None and head.content_length > MAX_BODY_BYTES:
+async def _read_body(head: Head, receive: ASGIReceiveCallable, seconds: float) -> bytes | Answer | None:
+    """The body, the answer that refuses it, or None where the caller went away.
+
+    What is too long is still read for a while: closing on a caller that sends makes the system throw away the
+    answer that the caller has not read yet.
+    """
+    if head.expects_continue and (head.content_length or 0) > MAX_BODY_BYTES:
         return _TOO_LARGE
     body = bytearray()
-    with anyio.move_on_after(BODY_SECONDS):
-        while True:
+    length = 0
+    with anyio.move_on_after(seconds):
+        while length <= MAX_DISCARDED_BYTES:
             message = await receive()
             if message["type"] != "http.request":
                 return None
-            body += message["body"]
-            if len(body) > MAX_BODY_BYTES:
-                return _TOO_LARGE
+            length += len(message["body"])
+            if length <= MAX_BODY_BYTES:
+                body += message["body"]
             if not message["more_body"]:
-                return bytes(body)
-    return _TOO_SLOW
+                return bytes(body) if length <= MAX_BODY_BYTES else _TOO_LARGE
+        return _TOO_LARGE
+    return _TOO_LARGE if length > MAX_BODY_BYTES else _TOO_SLOW

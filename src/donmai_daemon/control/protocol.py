@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import dataclass
 from http import HTTPStatus
 
 import h11
@@ -14,12 +15,20 @@ from uvicorn.server import ServerState
 from donmai_daemon.control.answer import EVERY_ANSWER, JSON_TYPE, refusal
 from donmai_daemon.control.peer import peer_of
 
-MAX_TCP_CONNECTIONS = 128
-"""Connections beyond it are dropped. The unix socket is exempt: whoever fills the port cannot lock the owner out."""
 
-HEAD_SECONDS = 10.0
-"""From the first byte of a request (or the connection) to the end of its head, and for what is left of a body whose
-answer has gone out."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What callers get. Times in seconds."""
+
+    head_seconds: float = 10.0
+    """From the first byte of a request (or the connection) to the end of its head; and for what is still to come of
+    a body whose answer has gone out."""
+    keep_alive_seconds: int = 30
+    """Between requests; also how long an answer waits to be read."""
+    grace_seconds: float = 1.0
+    """For requests in flight, when the server stops."""
+    tcp_connections: int = 128
+    """More are dropped. The unix socket is exempt: whoever fills the port cannot lock the owner out."""
 
 
 class LiveConnections(ServerState):
@@ -49,16 +58,17 @@ class LiveConnections(ServerState):
 class ControlProtocol(H11Protocol):
     """Adds to uvicorn's protocol only what it has no option for."""
 
-    def __init__(self, config: Config, live: LiveConnections) -> None:
+    def __init__(self, config: Config, live: LiveConnections, limits: Limits) -> None:
         super().__init__(config, live, {})
         self._live = live
+        self._limits = limits
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in the base class
         super().connection_made(transport)
         peer = peer_of(transport.get_extra_info("socket"))
         self.app_state["peer"] = peer
-        if not peer.is_unix and len(self.connections) > MAX_TCP_CONNECTIONS:
+        if not peer.is_unix and len(self.connections) > self._limits.tcp_connections:
             transport.abort()
             return
         self._limit_head()
@@ -119,7 +129,7 @@ class ControlProtocol(H11Protocol):
 
     def _limit_head(self) -> None:
         if self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEAD_SECONDS, self.timeout_keep_alive_handler)
+            self._head_timer = self.loop.call_later(self._limits.head_seconds, self.timeout_keep_alive_handler)
 
     def _unlimit_head(self) -> None:
         if self._head_timer is not None:

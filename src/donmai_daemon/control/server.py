@@ -15,37 +15,34 @@ import anyio
 from anyio.abc import TaskStatus
 from uvicorn.config import Config
 
-from donmai_daemon.control.protocol import ControlProtocol, LiveConnections
+from donmai_daemon.control.protocol import ControlProtocol, Limits, LiveConnections
 from donmai_daemon.control.sockets import BACKLOG, Sockets
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
-
-KEEP_ALIVE_SECONDS = 30
-GRACE_SECONDS = 1.0
 
 
 async def serve(
     app: ASGI3Application,
     sockets: Sockets,
     *,
-    grace_seconds: float = GRACE_SECONDS,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled; then stop in order, in at most about `grace_seconds`.
+    """Serve until cancelled; then stop in order, in at most about `limits.grace_seconds`.
 
     Cancellation is the way to stop: listening ends at once (both ports are free, the socket file is gone), idle
-    connections are closed, requests in flight get up to `grace_seconds` to be answered, and what is left then is cut.
+    connections are closed, requests in flight get up to `limits.grace_seconds` to be answered, and what is left then is cut.
     The sockets belong to this call: they are closed when it returns, however it ends.
     """
     live = LiveConnections()
     listeners: list[asyncio.Server] = []
     try:
-        config = _configure(app)
+        config = _configure(app, limits)
         loop = asyncio.get_running_loop()
         for listening in (sockets.tcp, sockets.unix):
             listener = await loop.create_server(
-                lambda: ControlProtocol(config, live), sock=listening, backlog=BACKLOG
+                lambda: ControlProtocol(config, live, limits), sock=listening, backlog=BACKLOG
             )
             listeners.append(listener)
         task_status.started()
@@ -55,10 +52,10 @@ async def serve(
             listener.close()
         sockets.close()
         with anyio.CancelScope(shield=True):
-            await _finish(live, grace_seconds)
+            await _finish(live, limits.grace_seconds)
 
 
-def _configure(app: ASGI3Application) -> Config:
+def _configure(app: ASGI3Application, limits: Limits) -> Config:
     """Options of uvicorn's protocol. Whatever it would read from the environment is given here."""
 
     async def until_cut(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
@@ -80,7 +77,7 @@ def _configure(app: ASGI3Application) -> Config:
         proxy_headers=False,
         forwarded_allow_ips="",
         workers=1,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_keep_alive=limits.keep_alive_seconds,
     )
     config.load()
     return config

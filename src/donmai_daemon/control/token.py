@@ -89,22 +89,26 @@ def _load(path: Path) -> ControlToken:
     except OSError as error:
         reason = "is a symbolic link" if path.is_symlink() else f"cannot be read: {error.strerror}"
         raise _unusable(path, reason) from error
-    with os.fdopen(descriptor, "rb") as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode):
-            raise _unusable(path, "is not a plain file")
-        if about.st_uid != os.geteuid():
-            raise _unusable(path, f"belongs to user {about.st_uid}, not to the daemon's own")
-        mode = stat.S_IMODE(about.st_mode)
-        if mode & ~_PRIVATE:
-            raise StateDirectoryUnusable(
-                f"control token {path} has mode {mode:04o}, which lets others use it", hint=f"chmod 600 {path}"
-            )
-        content = file.read(128)
-    digits = content.removesuffix(b"\n")
+    try:
+        _check(path, os.fstat(descriptor))
+        digits = os.read(descriptor, 128).removesuffix(b"\n")
+    finally:
+        os.close(descriptor)
     if not _TOKEN.fullmatch(digits):
         raise _unusable(path, "does not hold 64 hex digits")
     return ControlToken(digits.decode("ascii"))
+
+
+def _check(path: Path, about: os.stat_result) -> None:
+    if not stat.S_ISREG(about.st_mode):
+        raise _unusable(path, "is not a plain file")
+    if about.st_uid != os.geteuid():
+        raise _unusable(path, f"belongs to user {about.st_uid}, not to the daemon's own")
+    mode = stat.S_IMODE(about.st_mode)
+    if mode & ~_PRIVATE:
+        raise StateDirectoryUnusable(
+            f"control token {path} has mode {mode:04o}, which lets others use it", hint=f"chmod 600 {path}"
+        )
 
 
 def _unusable(path: Path, reason: str) -> StateDirectoryUnusable:
