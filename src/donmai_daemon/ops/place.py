@@ -1,0 +1,95 @@
+"""Where in the text something is said of a path: headers, statements, and items of inline tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from donmai_daemon.errors import EditRefused
+from donmai_daemon.ops.block import Block, Statement
+from donmai_daemon.ops.lexis import Pair, Path, read_items
+from donmai_daemon.ops.outline import Outline
+
+_OPENING = ord("{")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One piece of text. `path` is what is written there, which may be deeper than what was looked for.
+
+    A header: `pair` is None. A statement: `statement` is its line. An item of an inline table: `statement` is None
+    and `table` is the offset of that table's `{` in the block.
+    """
+
+    block: Block
+    path: Path
+    pair: Pair | None = None
+    statement: Statement | None = None
+    table: int = -1
+
+    @property
+    def inline(self) -> bool:
+        """Whether the value is an inline table, which is closed: nothing can be added to it from outside."""
+        return self.pair is not None and self.block.text[self.pair.value_start] == _OPENING
+
+    def key_span(self, depth: int) -> tuple[int, int]:
+        """Where the part of the key is written that is part number `depth` of `path`."""
+        key = self.block.header_key() if self.pair is None else self.pair.key
+        return key.spans[depth - (len(self.path) - len(key.parts))]
+
+
+def pairs(outline: Outline, path: Path) -> Iterator[Place]:
+    """Every statement or item that is `path`, is below it, or is an inline table around it; in no settled order."""
+    for depth in range(len(path)):
+        for block in outline.headed(path[:depth]):
+            if block.array:
+                continue
+            for statement in block.statements:
+                place = Place(block, block.path + statement.pair.key.parts, statement.pair, statement)
+                yield from _matching(place, path)
+
+
+def _matching(place: Place, path: Path) -> Iterator[Place]:
+    shared = min(len(place.path), len(path))
+    if place.path[:shared] != path[:shared]:
+        return
+    yield place
+    if len(place.path) < len(path) and place.inline and place.pair is not None:
+        for item in read_items(place.block.text, place.pair.value_start):
+            inner = Place(place.block, place.path + item.key.parts, item, None, place.pair.value_start)
+            yield from _matching(inner, path)
+
+
+def find(outline: Outline, path: Path) -> list[Place]:
+    """Every place that belongs to `path`: exactly it, or below it. Statements of its own blocks come with the block.
+
+    In no settled order; `in_order` sorts.
+    """
+    places = [place for place in pairs(outline, path) if len(place.path) >= len(path)]
+    return places + [Place(block, block.path) for block in outline.under(path)]
+
+
+def in_order(outline: Outline, places: list[Place]) -> list[Place]:
+    """`places` in the order of the text."""
+    if len(places) < 2:
+        return places
+    return sorted(places, key=lambda p: (outline.blocks.index(p.block), p.pair.key.start if p.pair else -1))
+
+
+def exact_or_none(outline: Outline, path: Path) -> Place | None:
+    """The pair that is written as exactly `path`."""
+    return next((place for place in pairs(outline, path) if place.path == path), None)
+
+
+def exact(outline: Outline, path: Path) -> Place:
+    """The pair that is written as exactly `path`. Raises `EditRefused` where `path` is spread over several."""
+    place = exact_or_none(outline, path)
+    if place is None:
+        raise EditRefused(f"{'.'.join(path[:1])} is written in a way that cannot be edited")
+    return place
+
+
+def enclosing(outline: Outline, path: Path) -> Place | None:
+    """The innermost inline table around `path`, None where it is in none."""
+    around = [place for place in pairs(outline, path) if len(place.path) < len(path) and place.inline]
+    return max(around, key=lambda place: len(place.path), default=None)
