@@ -26,14 +26,14 @@ class Child:
     On Linux the kernel sends it SIGTERM when this process dies, however that happens.
     """
 
-    def __init__(self, name: str, arguments: Sequence[str], environ: Mapping[str, str], log: Path) -> None:
-        """Start this Python with `arguments`. `name` is for people; `log` is begun anew, mode 0600."""
+    def __init__(self, name: str, command: Sequence[str], environ: Mapping[str, str], log: Path) -> None:
+        """Start `command`. `name` is for people; `log` is begun anew, mode 0600. Raises `OSError`."""
         self.name = name
         self.log = log
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "donmai_daemon", *arguments],
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=descriptor,
                 stderr=descriptor,
@@ -43,6 +43,11 @@ class Child:
             )
         finally:
             os.close(descriptor)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     @property
     def exit_code(self) -> int | None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from donmai_daemon.cli.interrupts import Interrupts
 
 LOOPBACK = "127.0.0.1"
+OURSELVES = (sys.executable, "-m", "donmai_daemon")
 RESTART_ME = 3
 """Exit code of a daemon that wants to be started again."""
 
@@ -71,6 +72,7 @@ class DevEnvironment:
         port = free_port(port)
         self.platform_url = f"http://{LOOPBACK}:{port}"
         serve = [
+            *OURSELVES,
             "platform",
             "serve",
             "--host",
@@ -100,7 +102,7 @@ class DevEnvironment:
         port = free_port(port)
         self.control_url = f"http://{LOOPBACK}:{port}"
         directory.provide_config()
-        run = ["host", "run", "--config", str(directory.config), "--state-dir", str(state.directory)]
+        run = [*OURSELVES, "host", "run", "--config", str(directory.config), "--state-dir", str(state.directory)]
         environ = {"DONMAI_DAEMON_TOKEN": self._keys.worker, "DONMAI_PLATFORM__URL": self.platform_url}
         self._daemon = Child(
             "daemon",
@@ -162,7 +164,7 @@ class DevEnvironment:
     def _mint(self, role: str) -> str:
         create = ["platform", "key", "create", "--org", "dev", "--role", role, "--name", "donmai dev", "--json"]
         done = subprocess.run(
-            [sys.executable, "-m", "donmai_daemon", *create, "--data-dir", str(self._directory.platform_data)],
+            [*OURSELVES, *create, "--data-dir", str(self._directory.platform_data)],
             env=self._environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,

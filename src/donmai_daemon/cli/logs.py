@@ -34,11 +34,11 @@ def logs(arguments: Namespace, console: Console) -> int:
         ) from error
     except OSError as error:
         raise DonmaiError(f"the log {path} cannot be read: {error.strerror}", hint="try again with sudo") from error
-    for line in last_lines(log, arguments.lines):
-        console.print(clean(line))
-    if arguments.follow:
-        _follow(log, path, console)
-    log.close()
+    with log:
+        for line in last_lines(log, arguments.lines):
+            console.print(clean(line))
+        if arguments.follow:
+            _follow(log, path, console)
     return 0
 
 
@@ -55,22 +55,27 @@ def last_lines(log: BinaryIO, count: int) -> list[str]:
 
 
 def _follow(log: BinaryIO, path: Path, console: Console) -> None:
-    """A line is printed when it is complete. A file of the same name with another inode is the one after rotation."""
+    """Print lines when they are complete. A file of the same name with another inode is the one after rotation.
+
+    1. we read to the end; 2. the daemon writes a line and rotates; 3. we see the new file. So the old one is read once
+    more before it is left.
+    """
     rest = b""
     while True:
-        piece = log.read()
-        if piece:
-            *lines, rest = (rest + piece).split(b"\n")
-            for line in lines:
-                console.print(clean(line.decode("utf-8", "replace")))
-            continue
-        try:
-            now = path.stat()
-        except FileNotFoundError:
-            now = None
-        then = os.fstat(log.fileno())
-        if now is not None and (now.st_ino, now.st_dev) != (then.st_ino, then.st_dev):
+        rotated = _is_another(path, log)
+        *lines, rest = (rest + log.read()).split(b"\n")
+        for line in lines:
+            console.print(clean(line.decode("utf-8", "replace")))
+        if rotated:
             log.close()
             log = path.open("rb")
-            continue
-        time.sleep(_FOLLOW_SECONDS)
+        else:
+            time.sleep(_FOLLOW_SECONDS)
+
+
+def _is_another(path: Path, log: BinaryIO) -> bool:
+    try:
+        now = path.stat()
+    except FileNotFoundError:
+        return False  # rotation is halfway
+    return not os.path.samestat(now, os.fstat(log.fileno()))
