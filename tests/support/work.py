@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
-from donmai_daemon.model.json import Json, JsonObject
+from donmai_daemon.model.json import Json, JsonObject, text_or_none
 
 MOVES = {
     "pending": {"claimed", "running"},
@@ -70,7 +70,9 @@ class WorkServer:
         deadline = time.monotonic() + seconds
         with self.changed:
             while not condition():
-                assert self.changed.wait(deadline - time.monotonic()), f"not within {seconds} s: {self.requests[-20:]}"
+                assert self.changed.wait(deadline - time.monotonic()), (
+                    f"not within {seconds} s: {self.requests[-20:]}"
+                )
 
     def answer(self, method: str, path: str, bearer: str | None, body: JsonObject) -> tuple[int, JsonObject]:
         parts = [unquote(part) for part in path.split("/")[1:]]
@@ -106,7 +108,7 @@ class WorkServer:
             return 409, self._conflict(job)
         job.status = status
         job.history.append(status)
-        job.error = body["error"] if isinstance(body.get("error"), str) else None  # type: ignore[assignment]
+        job.error = text_or_none(body, "error")
         return 200, {"ok": True}
 
     def _conflict(self, job: Job) -> JsonObject:
@@ -152,7 +154,7 @@ def work_server() -> Iterator[WorkServer]:
             self.end_headers()
             self.wfile.write(data)
 
-        do_GET = do_POST = _serve
+        do_GET = do_POST = _serve  # noqa: N815 - names that http.server gives
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
