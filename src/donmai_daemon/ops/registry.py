@@ -81,3 +81,8 @@ def operation(name: str) -> Operation:
         return _OPERATIONS[name]
     except KeyError:
         raise UnsupportedOperation(name) from None
+
+
+def remote_operations() -> tuple[str, ...]:
+    """Names of the operations a platform may ask for: what `[remote]` can speak of."""
+    return tuple(known.name for known in _OPERATIONS.values() if known.remote)
