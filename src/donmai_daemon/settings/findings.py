@@ -41,6 +41,7 @@ class Findings:
         self._document = document
         self._problems: list[Problem] = []
         self._warnings: list[tuple[Path, str, str]] = []
+        self._unlisted = 0
 
     def problem(self, path: Path, reason: str, *, hint: str | None = None, variable: str | None = None) -> None:
         self._problems.append(Problem(path, reason, hint, variable))
@@ -50,19 +51,25 @@ class Findings:
 
     def unknown_key(self, path: Path, known: Iterable[str]) -> None:
         """Warn of a key that nothing reads; it stays in the file."""
-        name = dotted(path)
-        shown = name if '"' in name else f'"{name}"'
-        self._warnings.append((path, f"unknown key {shown}", suggestion(str(path[-1]).lower(), known)))
+        if self._has_room():
+            name = dotted(path)
+            shown = name if '"' in name else f'"{name}"'
+            self._warnings.append((path, f"unknown key {shown}", suggestion(str(path[-1]).lower(), known)))
 
     def warning(self, path: Path, text: str) -> None:
         """Warn of a value; `text` follows the key. An empty path: of something outside the file."""
-        self._warnings.append((path, dotted(path), f": {text}" if path else text))
+        if self._has_room():
+            self._warnings.append((path, dotted(path), f": {text}" if path else text))
+
+    def _has_room(self) -> bool:
+        full = len(self._warnings) >= MAX_WARNINGS
+        self._unlisted += full
+        return not full
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        listed = [subject + self._line(path) + text for path, subject, text in self._warnings[:MAX_WARNINGS]]
-        more = len(self._warnings) - len(listed)
-        return (*listed, f"and {more} more warnings") if more else tuple(listed)
+        listed = tuple(subject + self._line(path) + text for path, subject, text in self._warnings)
+        return (*listed, f"and {self._unlisted} more warnings") if self._unlisted else listed
 
     def refuse(self) -> None:
         """Raise `ConfigInvalid` for the problem that stands first in the file, if there is any problem."""

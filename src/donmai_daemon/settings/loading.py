@@ -7,21 +7,13 @@ from dataclasses import dataclass, field, replace
 
 from donmai_daemon.model.config import Config, ModelAccess
 from donmai_daemon.ops.document import Document
+from donmai_daemon.ops.registry import remote_operations
 from donmai_daemon.settings import model_access, projects
 from donmai_daemon.settings.environment import FILE_ONLY, SECTIONS, overridden, overrides
 from donmai_daemon.settings.findings import Findings
 from donmai_daemon.settings.rules import check
 
-OPERATIONS = (
-    "project.add",
-    "project.remove",
-    "project.enable",
-    "project.disable",
-    "modelAccess.set",
-    "modelAccess.clear",
-    "pool.deleted",
-    "session.kill",
-)
+_PATHS = (("platform", "token_file"), ("platform", "ca_file"), ("control", "socket"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +33,11 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """The sections with fixed keys as the file has them, and the overrides by variable name."""
+    """The sections with fixed keys as the file has them, the overrides by variable name, and what `~/` stands for."""
 
     tables: Mapping[str, object]
     variables: Mapping[str, str]
+    home: str
 
 
 def load(document: Document, environ: Mapping[str, str], previous: Loaded | None = None) -> Loaded:
@@ -62,6 +55,7 @@ def load(document: Document, environ: Mapping[str, str], previous: Loaded | None
     inputs = Inputs(
         {name: values[name] for name in SECTIONS if name in values},
         overrides(environ, findings),
+        environ.get("HOME", ""),
     )
     base = _sections(inputs, previous, findings)
     config = replace(
@@ -90,20 +84,27 @@ def _sections(inputs: Inputs, previous: Loaded | None, findings: Findings) -> Co
         if isinstance(read, list):
             findings.add(read)
             return Config()
-        config = _config(read)
-    check(config, overridden(inputs.variables), OPERATIONS, findings)
+        config = _config(read, inputs.home)
+    check(config, overridden(inputs.variables), remote_operations(), findings)
     return config
 
 
-def _config(values: Mapping[str, Mapping[str, object]]) -> Config:
-    """The values that were set, over the defaults."""
+def _config(values: Mapping[str, Mapping[str, object]], home: str) -> Config:
+    """The values that were set, over the defaults. `~/` is resolved here, so that no reader of a path has to."""
     default = Config()
+
+    def final(section: str, key: str, value: object) -> object:
+        if isinstance(value, list):
+            return tuple(value)
+        if (section, key) in _PATHS and isinstance(value, str) and value.startswith("~/") and home:
+            return home + value[1:]
+        return value
+
     return replace(
         default,
         **{
             section: replace(
-                getattr(default, section),
-                **{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()},
+                getattr(default, section), **{key: final(section, key, value) for key, value in table.items()}
             )
             for section, table in values.items()
         },

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 from donmai_daemon.model.config import Project
+from donmai_daemon.ops import urls
 from donmai_daemon.settings.findings import Findings, kind
 
 _KEYS = frozenset({"repositories", "enabled", "primary"})
-_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]*@", re.IGNORECASE)
-_GIT_URL = re.compile(r"(?:https?|ssh|git)://[^\s/]+/\S+|[\w.-]+@[\w.-]+:\S+", re.IGNORECASE)
+# Most URLs are plain and need no closer look.
+_USUAL_URL = re.compile(r"https://[A-Za-z0-9]+(?:[.-][A-Za-z0-9]+)*(?::\d+)?(?:/[\w.~+][\w.~+-]*)+")
 
 
 def read(value: object, findings: Findings) -> dict[str, Project]:
@@ -62,8 +63,6 @@ def _repositories(name: str, value: object, findings: Findings) -> tuple[str, ..
             findings.problem(path, "must not be empty", hint="remove the element")
         else:
             good.append(url)
-            if not _GIT_URL.fullmatch(url):
-                findings.warning(path, "does not look like an https, ssh or scp-like git URL")
-            elif _PASSWORD.match(url):
-                findings.warning(path, "carries a password, which every reader of this file can see")
+            if not _USUAL_URL.fullmatch(url) and (trouble := urls.problem(url)):
+                findings.warning(path, f"{trouble}; kept as it is, but no session can use it")
     return tuple(good)

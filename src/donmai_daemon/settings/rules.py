@@ -27,7 +27,7 @@ def check(config: Config, hidden: Collection[tuple[str, str]], ops: Collection[s
         ("platform", "ca_file"): config.platform.ca_file,
         ("control", "socket"): config.control.socket,
     }.items():
-        if value is not None and not value.startswith(("/", "~/")):
+        if value is not None and not value.startswith("/"):
             findings.warning(path, "relative path, taken from the directory that the daemon is started in")
     for op in config.remote.ops:
         if op not in ops:
