@@ -56,7 +56,7 @@ def check(arguments: Namespace, console: Console) -> int:
         if arguments.json:
             console.json(verdict(path, error))
         else:
-            console.error(ConfigInvalid(f"{path}: {error.message}", hint=error.hint))
+            console.error(in_file(path, error))
         return 1
     if arguments.json:
         console.json({"path": str(path), "valid": True, "errors": [], "warnings": list(reading.loaded.warnings)})
@@ -74,7 +74,11 @@ def check(arguments: Namespace, console: Console) -> int:
 
 def show(arguments: Namespace, console: Console) -> int:
     """Every effective value, secrets redacted, and where it came from. Raises as `read` does."""
-    reading = read(located(arguments.config, console), console, required=arguments.config is not None)
+    path = located(arguments.config, console)
+    try:
+        reading = read(path, console, required=arguments.config is not None)
+    except ConfigInvalid as error:
+        raise in_file(path, error) from error
     values = redacted_values(reading.loaded)
     if arguments.json:
         console.json(
@@ -91,6 +95,11 @@ def show(arguments: Namespace, console: Console) -> int:
     console.print()
     console.table(("KEY", "FROM", "VALUE"), rows(values, reading.loaded.sources))
     return 0
+
+
+def in_file(path: Path, error: ConfigInvalid) -> DonmaiError:
+    """The error for a reader who has to be told which file it is about."""
+    return DonmaiError(f"{path}: {error.message}", hint=error.hint)
 
 
 def verdict(path: Path, error: ConfigInvalid) -> JsonObject:

@@ -60,6 +60,9 @@ def build(parser: Parser) -> None:
     for name, what in STEERING.items():
         verb = verbs.add_parser(name, parents=[place], help=what)
         verb.set_defaults(run=_later("steering", "steer"))
+    stop = verbs.add_parser("stop", parents=[place], help="end the daemon in good order, and wait until it is gone")
+    stop.add_argument("--no-wait", action="store_true", help="return as soon as the daemon has agreed")
+    stop.set_defaults(run=_later("steering", "stop"))
 
     _build_config(verbs.add_parser("config", help="check or show the configuration file; needs no daemon"), place)
     _build_mutations(
@@ -79,7 +82,6 @@ STEERING = {
     "reload": "read the configuration file again",
     "pause": "take no new work; running sessions go on",
     "resume": "take work again",
-    "stop": "end the daemon in good order",
     "restart": "end the daemon with exit code 3, which asks the service manager to start it again",
 }
 
