@@ -58,6 +58,14 @@ class Request:
         An unknown field is refused and not ignored: a misspelt `dryRun` must not become the real thing.
         Raises `RequestInvalid`.
         """
+        value = self.object()
+        for name in value:
+            if name not in names:
+                raise RequestInvalid(f"body: unknown field {json.dumps(name[:80])}")
+        return value
+
+    def object(self) -> JsonObject:
+        """The body's JSON object, whatever fields it has; no body is an empty object. Raises `RequestInvalid`."""
         if not self.body:
             return {}
         if not _is_json(self.content_type):
@@ -65,9 +73,6 @@ class Request:
         value = _read_json(self.body)
         if not isinstance(value, dict):
             raise RequestInvalid("body: must be a JSON object")
-        for name in value:
-            if name not in names:
-                raise RequestInvalid(f"body: unknown field {json.dumps(name[:80])}")
         return value
 
 
