@@ -7,22 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal, TypeAlias
 
 from donmai_daemon.access import AccessDenied, Decision, resolve
 from donmai_daemon.model.config import AUTH_MODES, Config, Project
+from donmai_daemon.model.session import Refusal
 from donmai_daemon.ops import urls
 from donmai_daemon.sessions.work import WorkItem
-
-RefusalCode: TypeAlias = Literal[
-    "not_accepting",
-    "project_not_allowed",
-    "repository_not_allowed",
-    "access_denied",
-    "at_capacity",
-    "duplicate_session",
-    "start_failed",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +33,16 @@ class Admitted:
     access: Decision
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """`reason` is one sentence for a person, without secrets or local paths, at most 512 characters."""
-
-    code: RefusalCode
-    reason: str
-
-
-def decide(work: WorkItem, standing: Standing) -> Admitted | Refused:
+def decide(work: WorkItem, standing: Standing) -> Admitted | Refusal:
     """Admit or refuse `work`, as things stand."""
     if standing.refusing is not None:
-        return Refused("not_accepting", standing.refusing)
+        return Refusal("not_accepting", standing.refusing)
     config = standing.config
     project = config.projects.get(work.project_id)
     if (project is None and config.admission.mode != "all-routed") or (project is not None and not project.enabled):
-        return Refused("project_not_allowed", f'project "{work.project_id[:200]}" is not allowed')
+        return Refusal("project_not_allowed", f'project "{work.project_id[:200]}" is not allowed')
     repository = _repository(work, project, all_routed=config.admission.mode == "all-routed")
-    if isinstance(repository, Refused):
+    if isinstance(repository, Refusal):
         return repository
     try:
         access = resolve(
@@ -72,39 +54,38 @@ def decide(work: WorkItem, standing: Standing) -> Admitted | Refused:
             work.requested_mode,
         )
     except AccessDenied as denied:
-        return Refused("access_denied", denied.message[:512])
+        return Refusal("access_denied", denied.message[:512])
     limit = config.capacity.max_sessions
     if standing.active >= limit:
-        return Refused("at_capacity", f"at capacity: {standing.active} of {limit} sessions are running")
+        return Refusal("at_capacity", f"at capacity: {standing.active} of {limit} sessions are running")
     return Admitted(work, repository, access)
 
 
-def _repository(work: WorkItem, project: Project | None, *, all_routed: bool) -> str | Refused | None:
+def _repository(work: WorkItem, project: Project | None, *, all_routed: bool) -> str | Refusal | None:
     """What to clone. An id or a whole URL names a repository; a part of one (`acme/alpha`) never does."""
     known = () if project is None else project.repositories
     if work.repository is None and work.repository_id is None:
         if work.requires_repository:
-            return Refused("repository_not_allowed", "the work needs a repository and names none")
+            return Refusal("repository_not_allowed", "the work needs a repository and names none")
         return None
     by_id = by_url = None
     if work.repository_id is not None:
         by_id = next((url for url in known if urls.repository_id(work.project_id, url) == work.repository_id), None)
     if work.repository is not None:
-        wanted = urls.normalise(work.repository)
-        by_url = next((url for url in known if urls.normalise(url) == wanted), None)
-        if by_url is None and all_routed and _can_be_cloned(work.repository):
+        bare = _without_userinfo(work.repository)
+        if any(_same(url, bare) for url in known) or (all_routed and _can_be_cloned(bare)):
             by_url = work.repository
     if work.repository is not None and by_url is None:
         return _foreign(work, f'repository "{_shown(work.repository)}"')
     if work.repository_id is not None and by_id is None and not (all_routed and by_url is not None):
         return _foreign(work, f'repository id "{work.repository_id[:100]}"')
-    if by_id is not None and by_url is not None and urls.normalise(by_id) != urls.normalise(by_url):
-        return Refused("repository_not_allowed", "repository and repositoryId name different repositories")
+    if by_id is not None and by_url is not None and not _same(by_id, by_url):
+        return Refusal("repository_not_allowed", "repository and repositoryId name different repositories")
     return by_url if by_url is not None else by_id
 
 
-def _foreign(work: WorkItem, what: str) -> Refused:
-    return Refused("repository_not_allowed", f'{what} does not belong to project "{work.project_id[:100]}"')
+def _foreign(work: WorkItem, what: str) -> Refusal:
+    return Refusal("repository_not_allowed", f'{what} does not belong to project "{work.project_id[:100]}"')
 
 
 def _can_be_cloned(repository: str) -> bool:
@@ -112,10 +93,21 @@ def _can_be_cloned(repository: str) -> bool:
     return urls.problem(repository) is None or PurePosixPath(repository).is_absolute()
 
 
-def _shown(repository: str) -> str:
-    """The repository for an error text, without a user or password part."""
-    scheme, separator, rest = repository.partition("://")
-    if not separator:
-        return repository.rpartition("@")[2][:200]
+def _same(one: str, other: str) -> bool:
+    return urls.normalise(_without_userinfo(one)) == urls.normalise(_without_userinfo(other))
+
+
+def _without_userinfo(url: str) -> str:
+    """An http(s) URL without the user part, which is a credential there and no part of the name; any other as it is."""
+    scheme, separator, rest = url.strip().partition("://")
+    if not separator or scheme.lower() not in {"https", "http"}:
+        return url
     authority, slash, path = rest.partition("/")
-    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"[:200]
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def _shown(repository: str) -> str:
+    """The repository for an error text, without anything before an @ in its authority."""
+    scheme, separator, rest = repository.rpartition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"[:200]

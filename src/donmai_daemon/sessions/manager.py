@@ -12,7 +12,8 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from donmai_daemon.clock import rfc3339
 from donmai_daemon.model.json import Json, JsonObject
-from donmai_daemon.sessions.admission import Admitted, Refused, Standing, decide
+from donmai_daemon.model.session import Refusal
+from donmai_daemon.sessions.admission import Admitted, Standing, decide
 from donmai_daemon.sessions.record import LIVE, SessionOrigin, SessionRecord
 from donmai_daemon.sessions.reporter import Reporter
 from donmai_daemon.sessions.session import Session, SessionTools
@@ -87,17 +88,17 @@ class SessionManager:
                 self._log.warning("work.repeated", session=work.session_id, state=known.record.state)
                 continue
             result = await self.admit(work, origin="platform")
-            if isinstance(result, Refused):
+            if isinstance(result, Refusal):
                 await self._refuse(work.session_id, result.reason, work.payload, work.claim_id)
 
-    async def admit(self, work: WorkItem, *, origin: SessionOrigin) -> SessionRecord | Refused:
+    async def admit(self, work: WorkItem, *, origin: SessionOrigin) -> SessionRecord | Refusal:
         """Admit and start `work`; the record of the running session, or why not."""
         known = self._sessions.get(work.session_id)
         if known is not None and (known.record.state in LIVE | {"ended"} or origin == "local"):
-            return Refused("duplicate_session", f"session is already {known.record.state} on this host")
+            return Refusal("duplicate_session", f"session is already {known.record.state} on this host")
         standing = self._standing(self.active_count)
         decision = decide(work, standing)
-        if isinstance(decision, Refused):
+        if isinstance(decision, Refusal):
             self._log.info("session.refused", session=work.session_id, code=decision.code, reason=decision.reason)
             return decision
         record = SessionRecord(
@@ -123,7 +124,7 @@ class SessionManager:
             del self._sessions[work.session_id]
             session.ended.set()
             await self._tools.store.run(self._tools.records.forget, work.session_id)
-            return Refused("start_failed", f"the session could not be started: {error.strerror}")
+            return Refusal("start_failed", f"the session could not be started: {error.strerror}")
         self._tasks.start_soon(self._follow, session)
         if session.stop_reason is not None:  # asked for while it was starting
             self._tasks.start_soon(session.stop, session.stop_reason)

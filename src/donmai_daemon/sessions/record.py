@@ -21,11 +21,11 @@ from typing import Literal, TypeAlias, cast
 import structlog
 
 from donmai_daemon.model.json import Json, JsonObject, int_or_none, text_or_none
+from donmai_daemon.model.session import SessionState
 from donmai_daemon.sessions.processes import ProcessId
 from donmai_daemon.sessions.work import is_session_id
 from donmai_daemon.store.atomic import write_private
 
-SessionState: TypeAlias = Literal["claimed", "starting", "running", "ended", "reported", "refused"]
 Outcome: TypeAlias = Literal["completed", "failed", "stopped"]
 SessionOrigin: TypeAlias = Literal["platform", "local"]
 
