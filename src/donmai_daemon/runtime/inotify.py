@@ -64,13 +64,12 @@ class Inotify:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         try:
             watched = {directory: _add(descriptor, directory, _NAMES) for directory in places.names}
-            if places.file is not None:
-                _add(descriptor, places.file, _CONTENT)  # one that is gone by now was news of its directory first
+            unwatched = [directory for directory, watch in watched.items() if watch < 0]
+            # A file that is gone by now was news of its directory first.
+            if places.file is not None and _add(descriptor, places.file, _CONTENT) < 0 and places.file.exists():
+                unwatched.append(places.file)
             yield cls(
-                descriptor,
-                places,
-                [directory for directory, watch in watched.items() if watch < 0],
-                {watch: directory for directory, watch in watched.items() if watch >= 0},
+                descriptor, places, unwatched, {watch: directory for directory, watch in watched.items() if watch >= 0}
             )
         finally:
             os.close(descriptor)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import structlog
+
 from donmai_daemon.clock import Clock, parse_rfc3339
 from donmai_daemon.errors import ConfigInvalid, ConfigUnwritable
 from donmai_daemon.runtime.conditions import Conditions
@@ -25,6 +27,10 @@ def first_config(configuration: Configuration, defaults: Loaded, conditions: Con
         live.broken(error.message)
         return live
     configuration.adopt(understood)
+    if not understood.read.exists:
+        structlog.get_logger("configuration").warning(
+            "configuration.missing", path=str(configuration.file.path), effect="starting from defaults, no projects"
+        )
     return LiveConfig(understood.loaded, understood.read.digest or None, conditions)
 
 
