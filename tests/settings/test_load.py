@@ -347,6 +347,14 @@ def test_a_second_load_reuses_the_unchanged_sections(monkeypatch: pytest.MonkeyP
     assert third.config == first.config
 
 
+@pytest.mark.parametrize("change", [("port = 1", "port = 1.0"), ("port = 1", "port = true")])
+def test_a_value_of_another_type_is_a_change(change: tuple[str, str]) -> None:
+    """What Python takes for equal is not taken over from the load before."""
+    text = "[control]\nport = 1\n"
+    with pytest.raises(ConfigInvalid):
+        loaded(text.replace(*change), previous=loaded(text))
+
+
 def test_redacted_values_show_no_credentials() -> None:
     """User and password are cut out of every URL, also in repositories; all else is shown as it is."""
     result = loaded(

@@ -16,7 +16,7 @@ _SECRET_NAME = re.compile(
 )
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SECRET_TEXT = re.compile(
-    r"\brs[a-z]_[a-z]+_[0-9A-Za-z]{8,}"  # registration tokens and API keys
+    r"\brs[kp]_[a-z]+_[0-9A-Za-z]{8,}"  # registration tokens and API keys
     r"|\beyJ[\w-]{4,}\.[\w-]+(?:\.[\w-]*)?"  # JSON web tokens
     r"|(?<=://)[^/?#\s@]+(?=@)"  # user and password of a URL
     r"|(?<=bearer )[^\s\"']+"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from donmai_daemon.model.config import Config, ModelAccess
 from donmai_daemon.ops.document import Document
+from donmai_daemon.ops.equality import same
 from donmai_daemon.ops.registry import remote_operations
 from donmai_daemon.settings import model_access, projects
 from donmai_daemon.settings.environment import FILE_ONLY, SECTIONS, overridden, overrides
@@ -38,6 +39,10 @@ class Inputs:
     tables: Mapping[str, object]
     variables: Mapping[str, str]
     home: str
+
+    def same_as(self, other: Inputs) -> bool:
+        """`1`, `1.0` and `true` are equal to Python, and not the same in a file: one of them is refused."""
+        return same(self.tables, other.tables) and self.variables == other.variables and self.home == other.home
 
 
 def load(document: Document, environ: Mapping[str, str], previous: Loaded | None = None) -> Loaded:
@@ -75,7 +80,7 @@ def _sections(inputs: Inputs, previous: Loaded | None, findings: Findings) -> Co
         for key in table if isinstance(table, dict) else ():
             if key not in SECTIONS[section]:
                 findings.unknown_key((section, key), SECTIONS[section])
-    if previous is not None and previous.inputs == inputs:
+    if previous is not None and previous.inputs is not None and inputs.same_as(previous.inputs):
         config = previous.config
     else:
         from donmai_daemon.settings import sections  # pydantic costs 15 MiB and 100 ms, most loads do without
