@@ -120,6 +120,12 @@ class UsageError(DonmaiError):
     code = "usage"
 
 
+class InstallationFailed(DonmaiError):  # noqa: N818
+    """The service cannot be installed or removed as asked; what was done before is listed, and may be done again."""
+
+    code = "installation_failed"
+
+
 class WrongState(DonmaiError):  # noqa: N818
     """The request is good, but not in the state things are in now."""
 

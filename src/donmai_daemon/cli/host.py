@@ -55,6 +55,7 @@ def build(parser: Parser) -> None:
         "-n", "--lines", type=bounded(1, 100_000), default=50, metavar="N", help="how many lines (default: 50)"
     )
     logs.add_argument("-f", "--follow", action="store_true", help="go on as lines are written, until Ctrl-C")
+    logs.add_argument("--json", action="store_true", help="the lines as they are in the file")
     logs.set_defaults(run=_later("logs", "logs"))
 
     for name, what in STEERING.items():
@@ -63,6 +64,14 @@ def build(parser: Parser) -> None:
     stop = verbs.add_parser("stop", parents=[place], help="end the daemon in good order, and wait until it is gone")
     stop.add_argument("--no-wait", action="store_true", help="return as soon as the daemon has agreed")
     stop.set_defaults(run=_later("steering", "stop"))
+
+    for name, what in SERVICE.items():
+        verb = verbs.add_parser(name, parents=[place], help=what, description=SERVICE_SCOPE)
+        scope = verb.add_mutually_exclusive_group()
+        scope.add_argument("--system", action="store_true", help="a service of the machine (default for root)")
+        scope.add_argument("--user", action="store_true", help="a service of your own (default for everybody else)")
+        verb.add_argument("--dry-run", action="store_true", help="show what would be done, and do nothing")
+        verb.set_defaults(run=_later("install", name))
 
     _build_config(verbs.add_parser("config", help="check or show the configuration file; needs no daemon"), place)
     _build_mutations(
@@ -84,6 +93,13 @@ STEERING = {
     "resume": "take work again",
     "restart": "end the daemon with exit code 3, which asks the service manager to start it again",
 }
+
+SERVICE = {
+    "install": "make the daemon a service (systemd, launchd) and start it; again: repair what differs",
+    "uninstall": "take the service away; configuration, state and logs stay",
+}
+SERVICE_SCOPE = """\
+What is done is listed, line by line. Configuration files are never changed or removed."""
 
 
 def _build_config(parser: Parser, place: Parser) -> None:
