@@ -66,10 +66,17 @@ class Inotify:
             watched = {directory: _add(descriptor, directory, _NAMES) for directory in places.names}
             unwatched = [directory for directory, watch in watched.items() if watch < 0]
             # A file that is gone by now was news of its directory first.
-            if places.file is not None and _add(descriptor, places.file, _CONTENT) < 0 and places.file.exists():
+            if (
+                places.file is not None
+                and _add(descriptor, places.file, _CONTENT) < 0
+                and os.path.lexists(places.file)
+            ):
                 unwatched.append(places.file)
             yield cls(
-                descriptor, places, unwatched, {watch: directory for directory, watch in watched.items() if watch >= 0}
+                descriptor,
+                places,
+                unwatched,
+                {watch: directory for directory, watch in watched.items() if watch >= 0},
             )
         finally:
             os.close(descriptor)
