@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import ssl
@@ -87,6 +88,7 @@ class ScriptedPlatform:
     heard: list[Heard] = field(default_factory=list)
     script: deque[Reply] = field(default_factory=deque)
     connections: int = 0
+    open: int = 0
     _news: anyio.Event = field(default_factory=anyio.Event)
 
     @property
@@ -105,13 +107,23 @@ class ScriptedPlatform:
         while len(self.heard) < count:
             await self._news.wait()
 
+    async def hung_up(self) -> None:
+        """Wait until no connection is open any more."""
+        while self.open:
+            await self._news.wait()
+
     async def serve(self, stream: anyio.abc.ByteStream) -> None:
         self.connections += 1
+        self.open += 1
         async with stream:
-            try:
+            with contextlib.suppress(anyio.EndOfStream, anyio.BrokenResourceError):
                 await self._converse(stream)
-            except (anyio.EndOfStream, anyio.BrokenResourceError):
-                return
+        self.open -= 1
+        self._tell()
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = anyio.Event()
 
     async def _converse(self, stream: anyio.abc.ByteStream) -> None:
         pending = b""
@@ -124,8 +136,7 @@ class ScriptedPlatform:
                 pending += await stream.receive()
             body, pending = pending[:length], pending[length:]
             self.heard.append(Heard(head, body))
-            self._news.set()
-            self._news = anyio.Event()
+            self._tell()
             reply = self.script.popleft() if self.script else answer({"error": "not foreseen"}, 500)
             if reply.release is not None:
                 await reply.release.wait()

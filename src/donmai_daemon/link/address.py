@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ import httpx
 
 from donmai_daemon.errors import ConfigInvalid
 from donmai_daemon.model.config import PlatformLink
+
+_HOST = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +51,12 @@ def _checked_url(platform: PlatformLink) -> httpx.URL:
         raise ConfigInvalid("there is no platform to dial", key=key)
     try:
         url = httpx.URL(platform.url)
-        url.host.encode("idna")  # what name resolution will do; it refuses labels that are empty or too long
-    except (httpx.InvalidURL, UnicodeError) as error:
+    except httpx.InvalidURL as error:
         raise ConfigInvalid("not a URL", key=key) from error
     if url.scheme not in {"http", "https"} or not url.host:
         raise ConfigInvalid("must begin with https:// (or http:// for this machine) and name a host", key=key)
+    if not _is_host(url):
+        raise ConfigInvalid("does not name a host that there can be", key=key)
     if url.userinfo:
         raise ConfigInvalid("must not carry a user name or password", key=key, hint="use platform.token_file")
     if url.query or url.fragment:
@@ -64,6 +68,11 @@ def _checked_url(platform: PlatformLink) -> httpx.URL:
             hint="use https://, or set platform.allow_insecure = true",
         )
     return url
+
+
+def _is_host(url: httpx.URL) -> bool:
+    """Whether name resolution can be asked for it: it raises what it should not for labels that are empty or too long."""
+    return ":" in url.host or _HOST.fullmatch(url.raw_host.decode("ascii")) is not None
 
 
 def _trust(ca_file: str | None) -> ssl.SSLContext:
@@ -113,10 +122,9 @@ def _checked_proxy(named: str, platform: PlatformLink) -> httpx.Proxy:
     blame = "platform.proxy" if platform.proxy else "the proxy variable of the environment"
     try:
         proxy = httpx.Proxy(named)
-        proxy.url.host.encode("idna")
-    except (httpx.InvalidURL, UnicodeError, ValueError) as error:
+    except (httpx.InvalidURL, ValueError) as error:
         raise ConfigInvalid("not a proxy URL", key=blame) from error
-    if proxy.url.scheme not in {"http", "https"} or not proxy.url.host:
+    if proxy.url.scheme not in {"http", "https"} or not _is_host(proxy.url):
         raise ConfigInvalid("only http:// and https:// proxies are supported", key=blame)
     if proxy.url.scheme == "https":
         proxy.ssl_context = _trust(platform.ca_file)

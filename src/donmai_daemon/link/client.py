@@ -67,10 +67,8 @@ class PlatformClient:
 
     def __init__(self, platform: PlatformLink, clock: Clock, version: str, environ: Mapping[str, str]) -> None:
         self._platform = platform
-        self._clock = clock
-        self._user_agent = f"donmai-daemon/{version}"
         self._environ = environ
-        self._transport = self._open(platform)
+        self._transport = Transport(address_of(platform, environ), clock, f"donmai-daemon/{version}")
         self._noted: set[str] = set()
         self._log = structlog.get_logger("link")
 
@@ -96,10 +94,8 @@ class PlatformClient:
         platform = replace(platform, url=self._platform.url)
         if platform == self._platform:
             return
-        old, self._transport = self._transport, self._open(platform)
+        await self._transport.adopt(address_of(platform, self._environ))
         self._platform = platform
-        await self._transport.__aenter__()
-        await old.retire()
 
     async def register(self, token: Secret, registration: Registration) -> Registered:
         """Become a worker."""
@@ -203,9 +199,6 @@ class PlatformClient:
         """Everything about one session that `bearer` may see."""
         path = f"/api/daemon/sessions/{_segment('sessionId', session_id)}"
         return _object(await self._call("GET", path, bearer, None))
-
-    def _open(self, platform: PlatformLink) -> Transport:
-        return Transport(address_of(platform, self._environ), self._clock, self._user_agent)
 
     async def _session(self, what: str, session_id: str, token: Secret, body: JsonObject) -> Answer:
         return await self._call("POST", f"/api/sessions/{_segment('sessionId', session_id)}/{what}", token, body)

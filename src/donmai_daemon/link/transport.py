@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from types import TracebackType
 
 import anyio
+import httpcore
 import httpx
 
 from donmai_daemon.clock import Clock
@@ -32,33 +34,28 @@ class Transport:
     """Sends to one address. Adds nothing on its own: no redirects, no cookies, no credentials, no decompression."""
 
     def __init__(self, address: Address, clock: Clock, user_agent: str) -> None:
-        self.base = address.base
+        self._address = address
         self._clock = clock
         self._user_agent = user_agent
-        self._http = httpx.AsyncHTTPTransport(
-            verify=address.tls, proxy=address.proxy, limits=_LIMITS, trust_env=False
-        )  # the layer below httpx.AsyncClient, which would keep cookies and take credentials from URLs
-        self._in_flight = 0
-        self._retired = False
+        self._pool = _Pool(address)
+
+    @property
+    def base(self) -> str:
+        """The URL before every path."""
+        return self._address.base
 
     async def __aenter__(self) -> Transport:
-        await self._http.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._http.__aexit__(kind, value, trace)
+        await self._pool.retire()
 
-    async def retire(self) -> None:
-        """Close as soon as no request is in flight: now, or when the last one ends."""
-        self._retired = True
-        await self._close_if_unused()
-
-    async def _close_if_unused(self) -> None:
-        if self._retired and self._in_flight == 0:
-            with anyio.CancelScope(shield=True):  # closes sockets; waits for nobody
-                await self._http.aclose()
+    async def adopt(self, address: Address) -> None:
+        """Send to `address` from now on; what is in flight ends as it began."""
+        self._address = address
+        await self._renew(self._pool)
 
     async def request(
         self, method: str, path: str, *, headers: Mapping[str, str], body: bytes | None, deadline: float
@@ -70,7 +67,7 @@ class Transport:
         """
         request = httpx.Request(
             method,
-            self.base + path,
+            self._address.base + path,
             headers={
                 "User-Agent": self._user_agent,
                 "Accept": "application/json",
@@ -83,14 +80,10 @@ class Transport:
         response: httpx.Response | None = None
         received = bytearray()
         problem: str | None = None
-        self._in_flight += 1
         try:
             with anyio.fail_after(deadline):
-                response = await self._http.handle_async_request(request)
-                try:
+                async with self._response(request) as response:
                     problem = await _read(response, received)
-                finally:
-                    await response.aclose()
         except TimeoutError as error:
             if response is None:
                 raise PlatformUnreachable(f"no answer from the platform within {deadline:g} s") from error
@@ -99,15 +92,86 @@ class Transport:
             if response is None:
                 raise PlatformUnreachable(f"the platform cannot be reached: {_cause(error)}") from error
             problem = "was cut short"
-        finally:
-            self._in_flight -= 1
-            await self._close_if_unused()
         return Answer(response.status_code, bytes(received), problem, self._retry_after(response))
+
+    @asynccontextmanager
+    async def _response(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
+        pool = self._pool
+        async with pool.use():
+            try:
+                response = await pool.send(request)
+            except BaseException:
+                await self._renew(pool)  # one that was left in the middle of a handshake keeps its place for ever
+                raise
+            try:
+                yield response
+            finally:
+                await response.aclose()
+
+    async def _renew(self, pool: _Pool) -> None:
+        if self._pool is pool:
+            self._pool = _Pool(self._address)
+            await pool.retire()
 
     def _retry_after(self, response: httpx.Response) -> float | None:
         # Against the platform's own clock where it tells it: ours may be wrong.
         now = parse_http_date(response.headers.get("date")) or self._clock.now()
         return parse_retry_after(response.headers.get("retry-after"), now)
+
+
+class _Pool:
+    """Connections to one address, closed when the pool is retired and its last request has ended.
+
+    The layer below `httpx.AsyncClient`, which would keep cookies and take credentials from URLs.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self._http = httpx.AsyncHTTPTransport(
+            verify=address.tls, proxy=address.proxy, limits=_LIMITS, trust_env=False
+        )
+        self._users = 0
+        self._retired = False
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[None]:
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            await self._close_if_done()
+
+    async def send(self, request: httpx.Request) -> httpx.Response:
+        """The head of the answer.
+
+        httpcore 1.0.9 forgets the socket when it is cancelled within the TLS handshake, and the event loop keeps it open
+        for as long as the other side does. So the sockets opened for this request are noted, and closed if it fails.
+        """
+        opened: list[httpcore.AsyncNetworkStream] = []
+
+        async def trace(event: str, info: Mapping[str, object]) -> None:
+            stream = info.get("return_value")
+            if event == "connection.connect_tcp.complete" and isinstance(stream, httpcore.AsyncNetworkStream):
+                opened.append(stream)
+
+        request.extensions["trace"] = trace
+        try:
+            return await self._http.handle_async_request(request)
+        except BaseException:
+            with anyio.CancelScope(shield=True):  # closing waits for nobody
+                for stream in opened:
+                    await stream.aclose()
+            raise
+
+    async def retire(self) -> None:
+        """No request will use it any more, except those that already do."""
+        self._retired = True
+        await self._close_if_done()
+
+    async def _close_if_done(self) -> None:
+        if self._retired and self._users == 0:
+            with anyio.CancelScope(shield=True):  # closing waits for nobody
+                await self._http.aclose()
 
 
 async def _read(response: httpx.Response, received: bytearray) -> str | None:
