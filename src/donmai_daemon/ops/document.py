@@ -7,11 +7,11 @@ import tomllib
 from collections.abc import Mapping
 
 from donmai_daemon.errors import ConfigInvalid, EditRefused
-from donmai_daemon.ops import edit
+from donmai_daemon.ops import entries, keys, switch
 from donmai_daemon.ops.equality import same
 from donmai_daemon.ops.lexis import Path
 from donmai_daemon.ops.outline import Outline
-from donmai_daemon.ops.place import find, in_order
+from donmai_daemon.ops.place import exact_or_none, find, in_order
 from donmai_daemon.ops.render import Tables, Value, nested
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -87,12 +87,12 @@ class Document:
 
     def with_entry(self, path: Path, tables: Tables) -> Document:
         """The entry `path` put in, or written anew where it is there already."""
-        change = edit.create if self.get(path) is None else edit.replace
+        change = entries.create if self.get(path) is None else entries.replace
         return self._edited(change(self._outline(), path, tables), _with(self._values, path, nested(tables)))
 
     def without_entry(self, path: Path) -> Document:
         """The entry `path`, which is there, taken out."""
-        outline = edit.remove(self._outline(), path)
+        outline = entries.remove(self._outline(), path)
         values = _without(self._values, path)
         # A table that was only there because something was in it is gone with what was in it.
         while (path := path[:-1]) and not _at(values, path) and not find(outline, path):
@@ -101,19 +101,25 @@ class Document:
 
     def with_key(self, path: Path, key: str, value: Value) -> Document:
         """`key` set in the table `path`, which is there."""
-        outline = edit.set_key(self._outline(), path, key, value)
+        outline = keys.set_key(self._outline(), path, key, value)
         return self._edited(outline, _with(self._values, (*path, key), value))
 
-    def without_key(self, path: Path, key: str) -> Document | None:
-        """`key` taken out of the table `path`, None where the table would be gone with it."""
-        outline = edit.remove_key(self._outline(), path, key)
-        return self._edited(outline, _without(self._values, (*path, key))) if find(outline, path) else None
+    def switched(self, path: Path, *, on: bool) -> Document:
+        """The switch `enabled` of the table `path`, which is there, turned. On is also where it says nothing."""
+        key = (*path, switch.KEY)
+        if not on:
+            return self._edited(switch.off(self._outline(), path), _with(self._values, key, value=False))
+        outline = switch.on(self._outline(), path)
+        written = exact_or_none(outline, key) is not None
+        return self._edited(
+            outline, _with(self._values, key, value=True) if written else _without(self._values, key)
+        )
 
     def with_element(self, path: Path, element: str) -> Document:
         """`element` behind the others in the array at `path`, which is there."""
         elements = _at(self._values, path)
         assert isinstance(elements, list), "an element is put into an array"
-        outline = edit.append_element(self._outline(), path, element)
+        outline = keys.append_element(self._outline(), path, element)
         return self._edited(outline, _with(self._values, path, [*elements, element]))
 
     def _edited(self, outline: Outline, values: Mapping[str, object]) -> Document:

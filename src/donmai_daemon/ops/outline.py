@@ -70,6 +70,11 @@ class Outline:
             return next(reversed(self.under(path)), None)
         return next((block for block in reversed(self.blocks) if block.path[: len(path)] == path), None)
 
+    def last_beside(self, path: Path) -> Block | None:
+        """The last block whose header is `path` but for its last part."""
+        depth = len(path)
+        return next((b for b in reversed(self.blocks) if len(b.path) == depth and b.path[:-1] == path[:-1]), None)
+
     def replaced(self, first: int, stop: int, text: bytes) -> Outline:
         """`blocks[first:stop]` read anew from `text`, which begins with a header unless `first` is 0."""
         gone = self.blocks[first:stop]

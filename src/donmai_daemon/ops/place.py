@@ -32,6 +32,15 @@ class Place:
         """Whether the value is an inline table, which is closed: nothing can be added to it from outside."""
         return self.pair is not None and self.block.text[self.pair.value_start] == _OPENING
 
+    def known_pair(self) -> Pair:
+        """The pair, where this is known not to be a header."""
+        assert self.pair is not None, "a header is no pair"
+        return self.pair
+
+    def items(self) -> list[Pair]:
+        """The pairs of the inline table that is the value here."""
+        return list(read_items(self.block.text, self.known_pair().value_start))
+
     def key_span(self, depth: int) -> tuple[int, int]:
         """Where the part of the key is written that is part number `depth` of `path`."""
         key = self.block.header_key() if self.pair is None else self.pair.key
@@ -54,8 +63,8 @@ def _matching(place: Place, path: Path) -> Iterator[Place]:
     if place.path[:shared] != path[:shared]:
         return
     yield place
-    if len(place.path) < len(path) and place.inline and place.pair is not None:
-        for item in read_items(place.block.text, place.pair.value_start):
+    if len(place.path) < len(path) and place.pair is not None and place.inline:
+        for item in place.items():
             inner = Place(place.block, place.path + item.key.parts, item, None, place.pair.value_start)
             yield from _matching(inner, path)
 

@@ -32,7 +32,7 @@ def add(document: Document, params: JsonObject) -> Result:
     project = _project(document, path)
     if project is None:
         return Changed(document.with_entry(path, [((), {"repositories": [url]})]))
-    after = document if project.get("enabled", True) is True else _enabled(document, path)
+    after = document if project.get("enabled", True) is True else document.switched(path, on=True)
     repositories = project.get("repositories")
     if repositories is None:
         after = after.with_key(path, "repositories", [url])
@@ -55,7 +55,7 @@ def enable(document: Document, params: JsonObject) -> Result:
     project = _project(document, path)
     if project is None:
         return Changed(document.with_entry(path, [((), {})]))
-    return Unchanged() if project.get("enabled", True) is True else Changed(_enabled(document, path))
+    return Unchanged() if project.get("enabled", True) is True else Changed(document.switched(path, on=True))
 
 
 def disable(document: Document, params: JsonObject) -> Result:
@@ -71,12 +71,7 @@ def disable(document: Document, params: JsonObject) -> Result:
         return Changed(document.with_entry(path, [((), disabled)]))
     if project.get("enabled", True) is False:
         return Unchanged()
-    return Changed(document.with_key(path, "enabled", value=False))
-
-
-def _enabled(document: Document, path: Path) -> Document:
-    """The line that `disable` writes taken out, or, where the project would be gone with it, turned around."""
-    return document.without_key(path, "enabled") or document.with_key(path, "enabled", value=True)
+    return Changed(document.switched(path, on=False))
 
 
 def _path(params: JsonObject) -> Path:

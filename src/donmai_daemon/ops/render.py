@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 from donmai_daemon.ops.lexis import Path
@@ -47,16 +47,6 @@ def render_value(value: Value) -> str:
     return f"{{ {items} }}" if items else "{}"
 
 
-def render_tables(path: Path, tables: Tables, newline: bytes, indent: bytes, body_indent: bytes) -> bytes:
-    """`tables` of the entry `path` under headers, a blank line between them. Ends with a newline."""
-    texts = []
-    for below, table in tables:
-        lines = [indent + f"[{render_path(path + below)}]".encode()]
-        lines += [body_indent + f"{render_key(k)} = {render_value(v)}".encode() for k, v in table.items()]
-        texts.append(newline.join(lines) + newline)
-    return newline.join(texts)
-
-
 def nested(tables: Tables) -> Table:
     """The value that `tables` mean."""
     root: Table = {}
@@ -84,10 +74,3 @@ def wrapped(path: Path, value: Value) -> Value:
     for part in reversed(path):
         value = {part: value}
     return value
-
-
-def plain(table: Mapping[str, Value]) -> Table:
-    """A copy that shares nothing that could be modified."""
-    return {
-        key: plain(v) if isinstance(v, dict) else list(v) if isinstance(v, list) else v for key, v in table.items()
-    }
