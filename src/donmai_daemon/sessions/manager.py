@@ -50,7 +50,7 @@ class SessionManager:
             self._group = group
             await self._adopt()
             task_status.started()
-            await anyio.sleep_forever()
+            await anyio.Event().wait()  # not sleep_forever(), which is a timer
 
     @property
     def active_count(self) -> int:

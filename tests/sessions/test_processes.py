@@ -1,0 +1,120 @@
+"""Processes: named beyond doubt, found wherever they went, ended without touching a neighbour."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.support.agent import until
+
+from donmai_daemon.sessions.ending import end, sweep
+from donmai_daemon.sessions.processes import (
+    MARK_VARIABLE,
+    ProcessId,
+    belonging,
+    identify,
+    identify_child,
+    is_running,
+    send,
+    wait_ended,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+@contextmanager
+def running(script: str, mark: str = "m") -> Iterator[subprocess.Popen[bytes]]:
+    """A shell that leads a session of its own and carries `mark`."""
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", script],
+        start_new_session=True,
+        env={"PATH": os.environ["PATH"], MARK_VARIABLE: mark},
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def test_a_number_used_again_is_another_process() -> None:
+    """The start time beside the id tells a process from whoever has its number next."""
+    with running("exec sleep 600") as child:
+        known = identify_child(child.pid)
+        assert is_running(known)
+        later = ProcessId(known.pid, known.start + 1)
+        assert not is_running(later)
+        assert not send(later, signal.SIGKILL)
+        await wait_ended(later)
+        assert is_running(known)
+
+
+async def test_an_end_is_heard_of_whoever_the_parent_is(tmp_path: Path) -> None:
+    """The end of a process that is not our child wakes the waiter; one that waits to be reaped has ended."""
+    pid = tmp_path / "pid"
+    with running(f"sleep 600 & echo $! > {pid}.new; mv {pid}.new {pid}; wait") as child:
+        until(pid.exists)
+        grandchild = identify(int(pid.read_text()))
+        assert grandchild is not None
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as group:
+                group.start_soon(wait_ended, grandchild)
+                await anyio.lowlevel.checkpoint()
+                assert send(grandchild, signal.SIGKILL)
+        ended = identify_child(child.pid)
+        child.kill()
+        with anyio.fail_after(10):
+            await wait_ended(ended)
+        assert identify(child.pid) is None
+
+
+async def test_everything_of_a_session_is_found(tmp_path: Path) -> None:
+    """A child, one in a session of its own, and one that lost its parent; nobody of another session."""
+    script = f"""
+        sleep 600 & echo $! > {tmp_path}/child
+        setsid sleep 600 & echo $! > {tmp_path}/apart
+        (setsid /bin/sh -c 'sleep 600 & echo $! > {tmp_path}/orphan.new; mv {tmp_path}/orphan.new {tmp_path}/orphan' &)
+        wait
+    """
+    with running(script, "mine") as child, running("exec sleep 600", "other") as other:
+        until((tmp_path / "orphan").exists)
+        names = ("child", "apart", "orphan")
+        until(lambda: all((tmp_path / name).exists() for name in names))
+        root = identify_child(child.pid)
+        found = {process.pid for process in belonging(root, "mine")}
+        assert {int((tmp_path / name).read_text()) for name in names} | {child.pid} <= found
+        assert other.pid not in found
+        assert os.getpid() not in found
+        await sweep(root, "mine")
+        assert not belonging(root, "mine")
+        assert is_running(identify_child(other.pid))
+
+
+async def test_the_mark_alone_finds_what_the_runner_left() -> None:
+    """After a restart of the daemon the root may be gone, and its number somebody else's."""
+    with running("exec sleep 600", "left") as child:
+        left = identify_child(child.pid)
+        assert belonging(ProcessId(child.pid, left.start + 1), "left") == {left}
+        assert belonging(None, "lef") == set()
+        assert await sweep(None, "left") == 1
+        assert not is_running(left)
+
+
+async def test_patience_comes_before_force(tmp_path: Path) -> None:
+    """TERM first; what ends by itself is not killed, what does not is, after its time."""
+    up = tmp_path / "up"
+    with running(f"trap 'exit 0' TERM; touch {up}; while :; do sleep 0.02; done") as child:
+        until(up.exists)
+        assert await end(identify_child(child.pid), "m", grace=20) == "terminated"
+    up.unlink()
+    with running(f"trap '' TERM; touch {up}; while :; do sleep 0.02; done") as child:
+        until(up.exists)
+        root = identify_child(child.pid)
+        assert await end(root, "m", grace=0.1) == "killed"
+        assert not is_running(root)
