@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 from tests.support.clock import FakeClock
-from tests.support.link import answer, scripted_platform
+from tests.support.link import Reply, answer, scripted_platform
 
 from donmai_daemon.errors import ConfigInvalid, PlatformUnreachable
 from donmai_daemon.link.address import address_of, is_loopback
