@@ -31,10 +31,12 @@ def test_a_signal_is_counted_and_ends_the_wait() -> None:
     """SIGINT, SIGTERM and SIGHUP wake the waiter and are counted instead of ending the process."""
     before = signal.getsignal(signal.SIGTERM)
     with Interrupts() as interrupts:
-        for asked, number in enumerate((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), 1):
+        for asked, number in enumerate((signal.SIGHUP, signal.SIGINT, signal.SIGTERM), 1):
             os.kill(os.getpid(), number)
             interrupts.wait(60)
             assert interrupts.asked == asked
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert interrupts.asked == 3, "a terminal that closes is not impatient"
     assert signal.getsignal(signal.SIGTERM) is before
 
 

@@ -89,6 +89,13 @@ def test_table_fits_the_terminal() -> None:
     assert shown == f"ID     ABOUT\nmut_1  {'x' * 22}…\nmut_2  short\n"
 
 
+def test_table_on_a_terminal_without_a_size() -> None:
+    """A terminal that reports no width gets everything."""
+    rows = [("mut_1", "x" * 100)]
+    shown = on_terminal(lambda console: console.table(("ID", "ABOUT"), rows), 0, NO_COLOR="1")
+    assert shown == f"ID     ABOUT\nmut_1  {'x' * 100}\n"
+
+
 def test_table_cells_are_one_line() -> None:
     """A line end inside a cell does not break the table."""
     console, out, _ = plain()

@@ -36,6 +36,22 @@ def test_logs_print_the_end(tmp_path: Path) -> None:
     )
 
 
+def test_lines_are_readable_and_json_is_as_written(tmp_path: Path) -> None:
+    """A JSON line is shown as time, level, event and fields, a traceback below it; `--json` shows the line itself."""
+    line = (
+        '{"timestamp":"2026-11-24T06:45:06.626Z","level":"warning","logger":"x","event":"file.missing","path":"/a b",'
+        '"count":2,"id":"mut_1","forged":"\\u001b[2J","exception":"Traceback:\\n  line"}'
+    )
+    (tmp_path / "daemon.log").write_text(f"{line}\n")
+    shown = donmai(tmp_path, "host", "logs", "--state-dir", str(tmp_path), TZ="UTC")
+    raw = donmai(tmp_path, "host", "logs", "--json", "--state-dir", str(tmp_path))
+    assert shown.out == (
+        '2026-11-24 06:45:06  warning  file.missing path="/a b" count=2 id=mut_1 forged="\\u001b[2J"\n'
+        "    Traceback:\n      line\n"
+    )
+    assert raw.out == f"{line}\n"
+
+
 def test_no_log(tmp_path: Path) -> None:
     """Where there is no log file, the hint names the journal."""
     code, out, err = donmai(tmp_path, "host", "logs", "--state-dir", str(tmp_path))

@@ -91,8 +91,9 @@ class Console:
         """Columns under a header. The last one is cut at the edge of a terminal, and only there."""
         cells = [[clean(cell) for cell in row] for row in rows]
         widths = [max(len(line[i]) for line in [list(header), *cells]) for i in range(len(header))]
-        if self.interactive:
-            room = os.get_terminal_size(self._stdout.fileno()).columns - sum(widths[:-1]) - 2 * (len(widths) - 1)
+        columns = os.get_terminal_size(self._stdout.fileno()).columns if self.interactive else 0
+        if columns:  # a terminal may not know its own size
+            room = columns - sum(widths[:-1]) - 2 * (len(widths) - 1)
             widths[-1] = max(len(header[-1]), min(widths[-1], room))
         self.print(self.style("  ".join(h.ljust(w) for h, w in zip(header, widths, strict=True)).rstrip(), "bold"))
         for row in cells:

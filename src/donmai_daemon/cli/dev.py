@@ -106,6 +106,7 @@ def _watch(environment: DevEnvironment, interrupts: Interrupts, console: Console
                 raise
             console.note("the daemon asks to be started again …")
             environment.restart_daemon()
+            console.print("the daemon is back")
             stream = DevStream(environment.control, console)
         try:
             stream.advance()

@@ -129,7 +129,7 @@ class DevEnvironment:
 
     def end(self) -> None:
         """End the daemon, then the platform it takes leave of. Being asked once more than before skips the patience."""
-        patience = max(1, self._interrupts.asked)
+        patience = self._interrupts.asked
         for child, seconds in ((self._daemon, _DAEMON_END_SECONDS), (self._platform, _PLATFORM_END_SECONDS)):
             if child is not None:
                 child.end(self._interrupts, seconds, give_up_after=patience)

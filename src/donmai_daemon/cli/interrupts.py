@@ -66,8 +66,10 @@ class Interrupts:
             self.wait(remaining)
         return True
 
-    def _count(self, _number: int, _frame: FrameType | None) -> None:
-        self.asked += 1
+    def _count(self, number: int, _frame: FrameType | None) -> None:
+        # A terminal that closes may say so twice, by its kernel and by its shell; that is no sign of impatience.
+        if number != signal.SIGHUP or self.asked == 0:
+            self.asked += 1
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, BinaryIO
 from donmai_daemon import paths
 from donmai_daemon.cli.console import clean
 from donmai_daemon.cli.endpoints import home
+from donmai_daemon.cli.log_line import readable
 from donmai_daemon.errors import DonmaiError
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Callable
     from pathlib import Path
 
     from donmai_daemon.cli.console import Console
@@ -35,10 +37,11 @@ def logs(arguments: Namespace, console: Console) -> int:
     except OSError as error:
         raise DonmaiError(f"the log {path} cannot be read: {error.strerror}", hint="try again with sudo") from error
     with log:
+        show = _raw if arguments.json else _readable
         for line in last_lines(log, arguments.lines):
-            console.print(clean(line))
+            show(line, console)
         if arguments.follow:
-            _follow(log, path, console)
+            _follow(log, path, lambda line: show(line, console))
     return 0
 
 
@@ -54,7 +57,15 @@ def last_lines(log: BinaryIO, count: int) -> list[str]:
     return tail.decode("utf-8", "replace").splitlines()[-count:]
 
 
-def _follow(log: BinaryIO, path: Path, console: Console) -> None:
+def _readable(line: str, console: Console) -> None:
+    console.print(readable(line, console))
+
+
+def _raw(line: str, console: Console) -> None:
+    console.print(clean(line))
+
+
+def _follow(log: BinaryIO, path: Path, show: Callable[[str], None]) -> None:
     """Print lines when they are complete. A file of the same name with another inode is the one after rotation.
 
     1. we read to the end; 2. the daemon writes a line and rotates; 3. we see the new file. So the old one is read once
@@ -65,7 +76,7 @@ def _follow(log: BinaryIO, path: Path, console: Console) -> None:
         rotated = _is_another(path, log)
         *lines, rest = (rest + log.read()).split(b"\n")
         for line in lines:
-            console.print(clean(line.decode("utf-8", "replace")))
+            show(line.decode("utf-8", "replace"))
         if rotated:
             log.close()
             log = path.open("rb")

@@ -135,8 +135,10 @@ def _config(answer: Mapping[str, Json], console: Console) -> str:
     path = text_or_none(config, "path")
     if path is None:
         return ""
-    valid = config.get("valid")
-    verdict = "valid" if valid is True else console.style("not valid, the last good one is in use", "red")
+    if config.get("valid") is not True:
+        verdict = console.style("not valid, the last good one is in use", "red")
+    else:
+        verdict = "valid" if config.get("digest") else "not there, defaults are in use"
     return f"{clean(path)} · {verdict}"
 
 
