@@ -1,0 +1,1 @@
+"""The wire: routes, credentials, limits, and one shape of error."""

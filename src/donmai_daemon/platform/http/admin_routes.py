@@ -1,0 +1,102 @@
+"""Routes of people with an API key: mutations, hosts, keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import cast
+
+from donmai_daemon.clock import parse_rfc3339
+from donmai_daemon.model.json import Json, JsonObject, text_or_none
+from donmai_daemon.platform.conditions import Absent, RequestRefused
+from donmai_daemon.platform.http.bodies import CREATE_KEY, ENQUEUE
+from donmai_daemon.platform.http.credentials import Credentials
+from donmai_daemon.platform.http.endpoint import Call, Endpoint, Reply
+from donmai_daemon.platform.http.schema import check
+from donmai_daemon.platform.http.views import host_view, key_view, mutation_view
+from donmai_daemon.platform.records.keys import Role
+from donmai_daemon.platform.service.hosts import Hosts
+from donmai_daemon.platform.service.keys import CHANGERS, READERS, Keys, require
+from donmai_daemon.platform.service.mutations import Mutations
+
+_MAX_LISTED, _LISTED = 500, 100
+
+
+class AdminRoutes:
+    """What an operator asks of the platform."""
+
+    def __init__(self, credentials: Credentials, mutations: Mutations, hosts: Hosts, keys: Keys) -> None:
+        self._credentials = credentials
+        self._mutations = mutations
+        self._hosts = hosts
+        self._keys = keys
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        return (
+            Endpoint("POST", "/api/daemon/mutations", "enqueueMutation", self.enqueue),
+            Endpoint("GET", "/api/daemon/mutations", "listMutations", self.list_mutations),
+            Endpoint("DELETE", "/api/daemon/mutations/{mutationId}", "cancelMutation", self.cancel),
+            Endpoint("GET", "/api/daemon/hosts", "listHosts", self.list_hosts),
+            Endpoint("POST", "/api/org/{orgId}/keys", "createKey", self.create_key),
+        )
+
+    async def enqueue(self, call: Call) -> Reply:
+        key = await self._credentials.key(call)
+        require(key, CHANGERS)
+        body = call.body()
+        check(ENQUEUE, body)
+        mutation = await self._mutations.enqueue(
+            key, str(body["workerHostId"]), str(body["op"]), cast("JsonObject", body["params"]), _not_before(body)
+        )
+        return Reply({"mutation": mutation_view(mutation)}, 201)
+
+    async def list_mutations(self, call: Call) -> Reply:
+        key = await self._credentials.key(call)
+        require(key, READERS)
+        host_id = call.query.get("workerHostId", "")
+        if not host_id:
+            raise RequestRefused("workerHostId", "is required")
+        limit = _limit(call.query.get("limit"), _LISTED)
+        mutations: list[Json] = [mutation_view(m) for m in await self._mutations.list(key, host_id, limit)]
+        return Reply({"mutations": mutations})
+
+    async def cancel(self, call: Call) -> Reply:
+        key = await self._credentials.key(call)
+        await self._mutations.cancel(key, call.path["mutationId"])
+        return Reply({"cancelled": True})
+
+    async def list_hosts(self, call: Call) -> Reply:
+        key = await self._credentials.key(call)
+        require(key, READERS)
+        limit = _limit(call.query["limit"], _MAX_LISTED) if "limit" in call.query else None
+        views = await self._hosts.list(key.org_id, call.query.get("after", ""), limit)
+        hosts: list[Json] = [host_view(view) for view in views]
+        return Reply({"hosts": hosts})
+
+    async def create_key(self, call: Call) -> Reply:
+        key = await self._credentials.key(call)
+        if call.path["orgId"] != key.org_id:
+            raise Absent("no such organisation")
+        require(key, CHANGERS)
+        body = call.body()
+        check(CREATE_KEY, body)
+        made = await self._keys.create(key.org_id, cast("Role", body["role"]), text_or_none(body, "name"), key.id)
+        return Reply({"key": key_view(made.record) | {"fullKey": made.text.reveal()}}, 201)
+
+
+def _not_before(body: JsonObject) -> datetime | None:
+    text = text_or_none(body, "notBefore")
+    if text is None:
+        return None
+    moment = parse_rfc3339(text)
+    if moment is None:
+        raise RequestRefused("notBefore", "is not an RFC 3339 time")
+    return moment
+
+
+def _limit(text: str | None, default: int) -> int:
+    if text is None:
+        return default
+    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MAX_LISTED:
+        return int(text)
+    raise RequestRefused("limit", f"must be a number from 1 to {_MAX_LISTED}")

@@ -1,0 +1,142 @@
+"""The ASGI application: reads a request, calls the endpoint's handler, turns what it raises into one shape of error."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from urllib.parse import parse_qsl
+
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Message, Receive, Scope, Send
+
+from donmai_daemon.platform.conditions import BodyTooLarge, PlatformCondition, TooManyRequests, Unauthorized
+from donmai_daemon.platform.http.credentials import bearer_of
+from donmai_daemon.platform.http.endpoint import Call, Endpoint, Reply
+from donmai_daemon.platform.http.metrics import Metrics
+from donmai_daemon.platform.identifiers import Names
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class Resource:
+    """One path and its methods."""
+
+    def __init__(self, path: str, endpoints: Mapping[str, Endpoint], names: Names, metrics: Metrics) -> None:
+        self.path = path
+        self._endpoints = endpoints
+        self._allowed = ", ".join(sorted({*endpoints, *(["HEAD"] if "GET" in endpoints else [])}))
+        self._names = names
+        self._metrics = metrics
+        self._log = structlog.get_logger("platform.http")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else self._names.new("req")
+        structlog.contextvars.bind_contextvars(request=request_id)
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        endpoint = self._endpoints.get(method)
+        if endpoint is None:
+            reply = _error(405, "method not allowed", {"Allow": self._allowed})
+            await _send(send, reply, request_id)
+            return
+        with self._metrics.timed(endpoint.operation) as timing:
+            try:
+                raw = await _read_body(receive, headers, endpoint.body_limit)
+                reply = await endpoint.handler(_call(scope, headers, raw, request_id, receive))
+            except PlatformCondition as condition:
+                reply = _refusal(condition)
+                self._log.info(
+                    "request.refused", operation=endpoint.operation, status=reply.status, reason=condition.message
+                )
+            except Exception as error:  # noqa: BLE001 - the last resort: the client gets an answer, the log the reason
+                self._log.error("request.failed", operation=endpoint.operation, exc_info=error)
+                reply = _error(500, "internal error")
+            timing.status = reply.status
+            await _send(send, reply, request_id)
+
+
+def build_app(endpoints: Sequence[Endpoint], names: Names, metrics: Metrics) -> Starlette:
+    """The application of `endpoints`; where two paths match, the one that comes first has it."""
+    paths: dict[str, dict[str, Endpoint]] = {}
+    for endpoint in endpoints:
+        paths.setdefault(endpoint.path, {})[endpoint.method] = endpoint
+    routes: list[BaseRoute] = [
+        Route(path, Resource(path, methods, names, metrics)) for path, methods in paths.items()
+    ]
+
+    async def not_found(_request: Request, _error_: Exception) -> Response:
+        return Response(_error(404, "no such route").content(), 404, media_type="application/json")
+
+    return Starlette(routes=routes, exception_handlers={404: not_found})
+
+
+def _call(scope: Scope, headers: Mapping[str, str], raw: bytes, request_id: str, receive: Receive) -> Call:
+    async def disconnected() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    return Call(
+        method=scope["method"],
+        path=scope["path_params"],
+        query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
+        headers=headers,
+        bearer=bearer_of(headers.get("authorization")),
+        raw_body=raw,
+        request_id=request_id,
+        disconnected=disconnected,
+    )
+
+
+async def _read_body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
+    length = headers.get("content-length", "")
+    if length.isdigit() and int(length) > limit:
+        raise BodyTooLarge(limit)
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        message: Message = await receive()
+        if message["type"] == "http.disconnect":
+            return b"".join(pieces)
+        piece: bytes = message.get("body", b"")
+        size += len(piece)
+        if size > limit:
+            raise BodyTooLarge(limit)
+        pieces.append(piece)
+        if not message.get("more_body", False):
+            return b"".join(pieces)
+
+
+def _refusal(condition: PlatformCondition) -> Reply:
+    headers: dict[str, str] = {}
+    if isinstance(condition, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(condition, TooManyRequests):
+        headers["Retry-After"] = str(max(math.ceil(condition.retry_after), 1))
+    if condition.status == 503:
+        headers["Retry-After"] = "1"
+    body = getattr(condition, "body", None)
+    return Reply(
+        dict(body) if body is not None else {"error": condition.message}, condition.status, headers=headers
+    )
+
+
+def _error(status: int, text: str, headers: Mapping[str, str] | None = None) -> Reply:
+    return Reply({"error": text}, status, headers=headers or {})
+
+
+async def _send(send: Send, reply: Reply, request_id: str) -> None:
+    content = reply.content()
+    headers = [
+        (b"content-type", reply.media_type.encode()),
+        (b"content-length", str(len(content)).encode()),
+        (b"x-request-id", request_id.encode()),
+        *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers.items()),
+    ]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})

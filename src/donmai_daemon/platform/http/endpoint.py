@@ -1,0 +1,81 @@
+"""What a route is made of: one `Endpoint` each, from which the router and the API description are built."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from donmai_daemon.model.json import Json, JsonObject
+from donmai_daemon.platform.conditions import RequestRefused
+
+Auth: TypeAlias = Literal["none", "key", "worker", "registration", "detail"]
+"""The credential that a route takes, for the description: the handler itself asks for it."""
+
+DEFAULT_BODY_LIMIT = 256 * 1024
+LARGE_BODY_LIMIT = 4 * 1024 * 1024
+"""For registrations and beats, which may carry a full report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request. `bearer` is the credential, None without one; `disconnected` returns when the client has gone."""
+
+    method: str
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    bearer: str | None
+    raw_body: bytes
+    request_id: str
+    disconnected: Callable[[], Awaitable[None]]
+
+    def body(self) -> JsonObject:
+        """The body as a JSON object; an empty one is `{}`. Raises `RequestRefused`."""
+        value = read_json(self.raw_body) if self.raw_body.strip() else {}
+        if not isinstance(value, dict):
+            raise RequestRefused("", "the body is not a JSON object")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is answered. `body` is JSON, or bytes of another type named by `media_type`."""
+
+    body: JsonObject | bytes
+    status: int = 200
+    media_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def content(self) -> bytes:
+        return self.body if isinstance(self.body, bytes) else json.dumps(self.body, separators=(",", ":")).encode()
+
+
+Handler: TypeAlias = Callable[[Call], Awaitable[Reply]]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One method of one path. `operation` names it in the description and in metrics."""
+
+    method: str
+    path: str
+    operation: str
+    handler: Handler
+    body_limit: int = DEFAULT_BODY_LIMIT
+
+
+def read_json(raw: bytes) -> Json:
+    """Strict JSON: UTF-8, no NaN, no lone surrogates (no store could keep them). Raises `RequestRefused`."""
+    try:
+        value: Json = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+        if b"\\u" in raw:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        raise RequestRefused("", "the body is not JSON") from error
+    return value
+
+
+def _refuse_constant(name: str) -> Json:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,80 @@
+"""Records as the wire shows them."""
+
+from __future__ import annotations
+
+from donmai_daemon.clock import rfc3339
+from donmai_daemon.model.json import Json, JsonObject
+from donmai_daemon.platform.records.keys import KeyRecord
+from donmai_daemon.platform.records.mutations import MutationRecord
+from donmai_daemon.platform.service.hosts import HostView
+
+
+def mutation_view(mutation: MutationRecord) -> JsonObject:
+    """A mutation; times that have not come are left out."""
+    view: JsonObject = {
+        "id": mutation.id,
+        "orgId": mutation.org_id,
+        "workerHostId": mutation.host_id,
+        "op": mutation.op,
+        "params": mutation.params,
+        "status": mutation.status,
+        "requestedBy": mutation.requested_by,
+        "createdAt": rfc3339(mutation.created_at),
+    }
+    times = {
+        "deliveredAt": mutation.delivered_at,
+        "cancelledAt": mutation.cancelled_at,
+        "settledAt": mutation.settled_at,
+        "notBefore": mutation.not_before,
+    }
+    view |= {name: rfc3339(moment) for name, moment in times.items() if moment is not None}
+    view |= {
+        name: text for name, text in (("error", mutation.error), ("undoes", mutation.undoes)) if text is not None
+    }
+    return view
+
+
+def host_view(view: HostView) -> JsonObject:
+    """A host, as `GET /api/daemon/hosts` lists it."""
+    host, beat = view.host, view.beat
+    admission = host.admission
+    enabled: list[Json] | None = None
+    if admission is not None and admission.enabled_ids is not None:
+        enabled = list(admission.enabled_ids)
+    told = beat.max_sessions if beat is not None and beat.worker_id == host.worker_id else None
+    return {
+        "workerHostId": host.id,
+        "orgId": host.org_id,
+        "machineId": host.machine_id,
+        "hostname": host.hostname,
+        "region": host.region,
+        "workerId": host.worker_id,
+        "status": view.presence,
+        "lastSeenAt": rfc3339(view.last_seen_at),
+        "version": host.version,
+        "activeCount": 0 if beat is None else beat.active_count,
+        "maxSessions": host.capacity if told is None else told,
+        "dispatchStatus": None if beat is None else beat.status,
+        "load": {} if beat is None else beat.load,
+        "hostStatus": host.status.to_json(),
+        "projectAdmissionMode": None if admission is None else admission.mode,
+        "enabledProjectIds": enabled,
+        "allowlistHash": None if admission is None else admission.digest,
+        "configDigest": None if beat is None else beat.config_digest,
+        "conditions": [] if beat is None else list(beat.conditions),
+        "pendingMutations": host.open_mutations,
+    }
+
+
+def key_view(key: KeyRecord) -> JsonObject:
+    """A key without the key."""
+    return {
+        "id": key.id,
+        "keyPrefix": key.prefix,
+        "orgId": key.org_id,
+        "role": key.role,
+        "name": key.name,
+        "createdAt": rfc3339(key.created_at),
+        "createdBy": key.created_by,
+        "revokedAt": None if key.revoked_at is None else rfc3339(key.revoked_at),
+    }

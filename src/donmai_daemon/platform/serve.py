@@ -1,0 +1,117 @@
+"""One platform process: a socket, signals, and an end in good order."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import anyio
+import structlog
+from anyio.abc import TaskStatus
+from starlette.types import ASGIApp
+from uvicorn import Config, Server
+
+from donmai_daemon.errors import AddressUnavailable
+from donmai_daemon.platform.assembly import Platform
+
+_BACKLOG = 2048
+_KEEP_ALIVE_SECONDS = 75
+"""More than two beats at the usual interval, so that a daemon need not connect anew for each."""
+_GRACE_SECONDS = 5
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound to one address; port 0 takes a free one. Raises `AddressUnavailable`."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise AddressUnavailable(f"{host} is no address to listen on: {error.strerror}") from error
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        raise AddressUnavailable(
+            f"cannot listen on {host}:{port}: {error.strerror}", hint="give another --port; 0 takes a free one"
+        ) from error
+    return bound
+
+
+def url_of(bound: socket.socket) -> str:
+    """`http://<address>:<port>` of a bound socket."""
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def serve(platform: Platform, bound: socket.socket, on_ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then answer what is under way and return; a second signal cuts that short."""
+    _allow_many_connections()
+    await platform.tokens.ensure_signing_key()
+    server = _Server(platform.app, on_ready)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(_stop_on_signals, server, platform)
+        await server.serve(sockets=[bound])
+        tasks.cancel_scope.cancel()
+
+
+class _Server(Server):
+    """uvicorn's server, without its tick of ten times a second and without its hold on signals."""
+
+    def __init__(self, app: ASGIApp, on_ready: Callable[[], None]) -> None:
+        super().__init__(
+            Config(
+                app,
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                proxy_headers=False,
+                workers=1,
+                backlog=_BACKLOG,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=_GRACE_SECONDS,
+            )
+        )
+        self._on_ready = on_ready
+        self._stop = anyio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def main_loop(self) -> None:
+        self._on_ready()
+        await self._stop.wait()
+
+    def stop(self) -> None:
+        """End in good order; called again, end at once."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        self._stop.set()
+
+
+async def _stop_on_signals(
+    server: _Server, platform: Platform, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    log = structlog.get_logger("platform.serve")
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        async for received in signals:
+            log.info("platform.stopping", signal=received.name)
+            server.stop()
+            platform.beats.end_holds()
+
+
+def _allow_many_connections() -> None:
+    """A held beat is an open connection: take as many descriptors as the system lets this process have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

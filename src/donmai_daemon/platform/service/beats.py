@@ -1,0 +1,150 @@
+"""Beats: what a host says is kept, what waits for it is handed out, and a beat may be held until there is something."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from donmai_daemon.clock import Clock, rfc3339
+from donmai_daemon.model.json import Json, JsonObject
+from donmai_daemon.platform.conditions import Absent
+from donmai_daemon.platform.records.mutations import BeatExchange, BeatOutcome
+from donmai_daemon.platform.service.beat_report import BeatReport
+from donmai_daemon.platform.service.mutations import delivery
+from donmai_daemon.platform.service.registration import own_path
+from donmai_daemon.platform.service.tokens import Claims
+from donmai_daemon.platform.service.wakeups import LocalWakeups, host_topic
+from donmai_daemon.platform.store.ports import BeatStore, LivenessStore
+
+_IN_FLIGHT = timedelta(seconds=10)
+"""Longest that a beat may be on its way: its deadline is 5 s beyond its wait."""
+
+
+class BeatData(BeatStore, LivenessStore, Protocol):
+    """What this service needs of a store."""
+
+
+class Hold:
+    """One held beat. `end` may be called by anyone, any number of times: a newer beat, a client that left, a stop."""
+
+    __slots__ = ("ended", "event")
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+        self.ended = False
+
+    def end(self) -> None:
+        self.ended = True
+        self.event.set()
+
+
+class Beats:
+    """Answers beats. What a beat said is kept on arrival, also when the answer is held."""
+
+    def __init__(self, store: BeatData, wakeups: LocalWakeups, clock: Clock, interval: timedelta) -> None:
+        self._store = store
+        self._wakeups = wakeups
+        self._clock = clock
+        self._interval = interval
+        self._holds: dict[str, Hold] = {}
+        self._log = structlog.get_logger("platform.beats")
+
+    @property
+    def held(self) -> int:
+        """How many beats are held right now."""
+        return len(self._holds)
+
+    async def beat(
+        self, claims: Claims, worker_id: str, report: BeatReport, wait: timedelta, hold: Hold
+    ) -> JsonObject:
+        """The answer to a beat, at once or after at most `wait`. Raises `Forbidden`, `Absent`."""
+        own_path(claims, worker_id)
+        if (older := self._holds.get(worker_id)) is not None:
+            older.end()
+        now = self._clock.now()
+        wait = min(wait, self._interval)
+        if report.acks or report.admission is not None:
+            wait = timedelta()
+        outcome = await self._exchange(
+            BeatExchange(worker_id, now, acks=report.acks, hold=wait > timedelta()), report, now
+        )
+        if not outcome.answered:
+            outcome = await self._held(outcome, worker_id, now + wait, hold)
+        return self._answer(outcome)
+
+    def end_holds(self) -> None:
+        """Answer every held beat now: this process is about to stop."""
+        for hold in list(self._holds.values()):
+            hold.end()
+
+    async def _exchange(self, beat: BeatExchange, report: BeatReport, now: datetime) -> BeatOutcome:
+        outcome = await self._store.exchange(beat)
+        if outcome is None:
+            raise Absent("no such worker")
+        kept = await self._store.note(
+            report.liveness(outcome.host_id, beat.worker_id, now), self._interval + _IN_FLIGHT
+        )
+        if kept and report.admission is not None and not await self._store.report(beat.worker_id, report.admission):
+            raise Absent("no such worker")
+        if outcome.foreign_acks or report.ignored:
+            self._log.warning(
+                "beat.parts_ignored",
+                host=outcome.host_id,
+                foreign_acks=list(outcome.foreign_acks[:20]),
+                parts=list(report.ignored[:5]),
+                count=len(outcome.foreign_acks) + len(report.ignored),
+            )
+        return outcome
+
+    async def _held(self, outcome: BeatOutcome, worker_id: str, until: datetime, hold: Hold) -> BeatOutcome:
+        """Wait for news, the end of the wait, or the end of the hold; then read again."""
+        with self._holding(worker_id, outcome.host_id, hold):
+            while not hold.ended:
+                # Whoever makes news commits first and wakes us then, and we listen since before this look:
+                # 1. news is committed before the look: the look sees it;  2. after it: the event is set.
+                hold.event.clear()
+                now = self._clock.now()
+                looked = await self._store.exchange(BeatExchange(worker_id, now, hold=now < until))
+                if looked is None:
+                    raise Absent("no such worker")
+                if looked.answered:
+                    return looked
+                outcome = looked
+                due = until if looked.next_due is None else min(until, looked.next_due)
+                await self._wait(hold, due - now)
+        return replace(outcome, mutations=())
+
+    @contextmanager
+    def _holding(self, worker_id: str, host_id: str, hold: Hold) -> Iterator[None]:
+        self._holds[worker_id] = hold
+        try:
+            with self._wakeups.waiting(hold.event, host_topic(host_id)):
+                yield
+        finally:
+            if self._holds.get(worker_id) is hold:
+                del self._holds[worker_id]
+
+    async def _wait(self, hold: Hold, span: timedelta) -> None:
+        if hold.ended:
+            return  # while we looked; clearing the event has hidden it
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(span.total_seconds()):
+                await hold.event.wait()
+
+    def _answer(self, outcome: BeatOutcome) -> JsonObject:
+        mutations: list[Json] = [delivery(mutation) for mutation in outcome.mutations]
+        return {
+            "acknowledged": True,
+            "serverTime": rfc3339(self._clock.now()),
+            "pendingWorkCount": outcome.queued_work,
+            "hostStatus": outcome.host_status.to_json(),
+            "pendingMutations": mutations,
+            "heldBeats": True,
+        }

@@ -1,0 +1,33 @@
+"""How one platform process serves: numbers and addresses, with the defaults of the product."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+MAX_TOKEN_TTL = timedelta(hours=24)
+"""Longest life of a runtime token. A retired signing key verifies for as long, so a rotation logs nobody out."""
+
+DEFAULT_PORT = 7735
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """What `donmai platform serve` was told.
+
+    `rate_limit` is requests a second for one key, with a burst of five times as many; runtime tokens have a bucket of
+    their own each. `legacy_key` is `WORKER_API_KEY`, good for the organisation `legacy_org` and for the queued session
+    detail only.
+    """
+
+    public_url: str
+    heartbeat_interval: timedelta = timedelta(seconds=30)
+    poll_interval: timedelta = timedelta(seconds=5)
+    token_ttl: timedelta = timedelta(hours=1)
+    rate_limit: float = 100.0
+    legacy_org: str | None = None
+
+
+def whole_milliseconds(span: timedelta) -> int:
+    """`span` as the `/api` routes say it."""
+    return round(span / timedelta(milliseconds=1))

@@ -1,0 +1,58 @@
+"""What beats say about themselves: in memory, and now and then in the file for those who look from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from donmai_daemon.platform.records.hosts import Liveness
+from donmai_daemon.platform.store.sqlite.codec import liveness, stored_liveness, text
+from donmai_daemon.platform.store.sqlite.database import Database, Transaction
+
+
+class SqliteLiveness:
+    """Implements `LivenessStore`. A process that serves reads the file once and then knows better than the file."""
+
+    def __init__(self, database: Database, *, serving: bool) -> None:
+        self._database = database
+        self._serving = serving
+        self._known: dict[str, Liveness] = self._stored() if serving else {}
+        self._unwritten: set[str] = set()
+
+    async def note(self, beat: Liveness, outdated_within: timedelta) -> bool:
+        kept = self._known.get(beat.host_id)
+        if (
+            kept is not None
+            and kept.worker_id == beat.worker_id
+            and None not in (kept.seq, beat.seq)
+            and (beat.seq or 0) < (kept.seq or 0)
+            and beat.seen_at - kept.seen_at < outdated_within
+        ):
+            return False
+        self._known[beat.host_id] = beat
+        self._unwritten.add(beat.host_id)
+        return True
+
+    async def liveness(self, host_ids: Sequence[str]) -> Mapping[str, Liveness]:
+        known = self._known if self._serving else self._stored()
+        return {host_id: known[host_id] for host_id in host_ids if host_id in known}
+
+    async def flush(self) -> None:
+        """Write what has changed. Raises `StoreUnavailable`; it is tried again the next time then."""
+        hosts, self._unwritten = self._unwritten, set()
+        beats = [(host_id, stored_liveness(self._known[host_id])) for host_id in hosts]
+
+        def write(transaction: Transaction) -> None:
+            for host_id, beat in beats:
+                transaction.run("put_liveness", host_id=host_id, beat=beat)
+
+        if beats:
+            try:
+                await self._database.write(write)
+            except BaseException:
+                self._unwritten |= hosts
+                raise
+
+    def _stored(self) -> dict[str, Liveness]:
+        rows = self._database.rows("all_liveness")
+        return {text(row, "host_id"): liveness(text(row, "host_id"), text(row, "beat")) for row in rows}

@@ -1,0 +1,69 @@
+"""The platform under test: a real process for each kind of store, shared by the tests of one module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.support.platform import PlatformProcess, TestWorker
+
+STORES = ("sqlite",)
+
+
+@dataclass(frozen=True)
+class Org:
+    """An organisation and its keys."""
+
+    name: str
+    owner: str
+    admin: str
+    member: str
+    worker: str
+
+
+def platform_on(store: str, directory: Path, *options: str) -> PlatformProcess:
+    """A platform on the kind of store named, not yet started."""
+    assert store == "sqlite"
+    return PlatformProcess.embedded(directory, options)
+
+
+@pytest.fixture(scope="module", params=STORES)
+def store(request: pytest.FixtureRequest) -> str:
+    """The kind of store."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def platform(store: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformProcess]:
+    """A platform that serves, with a rate limit out of the way."""
+    with platform_on(store, tmp_path_factory.mktemp("platform"), "--rate-limit", "100000") as running:
+        yield running
+
+
+def _org(platform: PlatformProcess, name: str) -> Org:
+    owner = platform.make_key("owner", name)
+    made = {
+        role: platform.call("POST", f"/api/org/{name}/keys", owner, {"role": role}).object_of("key")["fullKey"]
+        for role in ("admin", "member", "worker")
+    }
+    return Org(name, owner, str(made["admin"]), str(made["member"]), str(made["worker"]))
+
+
+@pytest.fixture(scope="module")
+def org(platform: PlatformProcess) -> Org:
+    """The organisation that the tests work in."""
+    return _org(platform, "acme")
+
+
+@pytest.fixture(scope="module")
+def other_org(platform: PlatformProcess) -> Org:
+    """Another one, whose things must not be seen."""
+    return _org(platform, "umbrella")
+
+
+@pytest.fixture
+def worker(platform: PlatformProcess, org: Org, request: pytest.FixtureRequest) -> TestWorker:
+    """A machine of its own for each test."""
+    return platform.register(org.worker, machine=f"machine-of-{request.node.name}"[:200])
