@@ -22,6 +22,7 @@ from donmai_daemon.sessions.work import PollAnswer, WorkItem
 Stopped: TypeAlias = Literal["terminated", "killed", "already_ended"]
 
 _FLUSH_SECONDS = 5.0
+_RESTARTED = "the host restarted before the session began"
 _SHUTDOWN = "the host is shutting down"
 
 
@@ -171,14 +172,10 @@ class SessionManager:
         for record in await self._tools.store.run(self._tools.records.load):
             session = self._sessions[record.session_id] = Session(record, self._tools)
             if record.state in {"claimed", "starting"}:
-                # Its runner, if there was one, waited at the gate and has left: nothing of the agent has begun.
-                if record.origin == "platform":
-                    await self._refuse(record.session_id, "the host restarted before the session began", record.detail, record.claim_id)  # fmt: skip
-                else:
-                    await session.save(record.ended("failed", rfc3339(self._tools.clock.now()), error="the host restarted before the session began"))  # fmt: skip
-                    self._tasks.start_soon(self._report, session)
+                await self._not_begun(session)
             elif record.state == "running":
-                self._log.info("session.adopted" if session.adoptable else "session.found_ended", session=record.session_id)  # fmt: skip
+                event = "session.adopted" if session.adoptable else "session.found_ended"
+                self._log.info(event, session=record.session_id)
                 self._tasks.start_soon(self._follow, session)
             elif record.state == "ended":
                 session.ended.set()
@@ -187,6 +184,18 @@ class SessionManager:
                 self._tasks.start_soon(self._give_back, session)
             else:
                 session.ended.set()
+
+    async def _not_begun(self, session: Session) -> None:
+        """Its runner, if there was one, waited at the gate and has left: nothing of the agent has begun."""
+        record = session.record
+        session.ended.set()
+        if record.origin == "platform":
+            await self._save_quietly(session, replace(record, state="refused", reason=_RESTARTED))
+            self._tasks.start_soon(self._give_back, session)
+        else:
+            now = rfc3339(self._tools.clock.now())
+            await self._save_quietly(session, record.ended("failed", now, error=_RESTARTED))
+            self._tasks.start_soon(self._report, session)
 
     async def _follow(self, session: Session) -> None:
         await session.watch()

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import secrets
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar, TypeVarTuple, Unpack, cast
@@ -20,7 +19,7 @@ from donmai_daemon.model.json import JsonObject, text_or_none
 from donmai_daemon.sessions.ending import TERM_SECONDS, How, end, sweep
 from donmai_daemon.sessions.processes import boot_id, is_running, wait_ended
 from donmai_daemon.sessions.record import Outcome, RecordStore, SessionRecord
-from donmai_daemon.sessions.spawner import Spawned, Spawner
+from donmai_daemon.sessions.spawner import Spawned, Spawner, reap
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -56,7 +55,6 @@ class Session:
         self.stop_reason: str | None = None
         self.how: How | None = None
         self._tools = tools
-        self._child: subprocess.Popen[bytes] | None = None
         self._log = structlog.get_logger("sessions").bind(session=record.session_id)
 
     async def save(self, record: SessionRecord) -> None:
@@ -71,7 +69,6 @@ class Session:
         digest = hashlib.sha256(token.encode()).hexdigest()
         await self.save(replace(self.record, state="starting", mark=secrets.token_hex(16), token_digest=digest))
         spawned = await self._tools.store.run(self._spawn, token, config)
-        self._child = spawned.child
         try:
             await self.save(replace(self.record, state="running", process=spawned.process, boot=boot_id()))
         except BaseException:
@@ -101,7 +98,7 @@ class Session:
         process = self.record.process
         if process is not None and self.record.boot == boot_id():
             await wait_ended(process)
-        code = self._reap()
+        code = reap(process) if process is not None else None
         with anyio.CancelScope(shield=True):
             # Bounded, and not to be interrupted: a half-swept session would leave its agent running unknown.
             left = await sweep(process if self.record.boot == boot_id() else None, self.record.mark)
@@ -130,10 +127,6 @@ class Session:
             self._log.error("session.record_not_saved", reason=error.strerror)
             self.record = record
             self._tools.on_change(record)
-
-    def _reap(self) -> int | None:
-        """The exit code, negative for a signal; None for a process that was not our child. Only after its end."""
-        return None if self._child is None else self._child.wait()
 
     def _result(self) -> JsonObject:
         """The runner's own words on how it ended; {} where it found none."""

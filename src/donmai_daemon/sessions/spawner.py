@@ -10,9 +10,10 @@ its standard input) until its process id is on disk:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import subprocess
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,27 +69,32 @@ class SessionFiles:
 
 @dataclass(frozen=True, slots=True)
 class Spawned:
-    """A runner waiting at its gate."""
+    """A runner waiting at its gate. It is our child: whoever holds this reaps it (`reap`) after its end."""
 
     process: ProcessId
-    child: subprocess.Popen[bytes]
+    gate: int
 
     def open_gate(self) -> None:
         """Let it go on. It may have died meanwhile; whoever watches it will see that."""
-        gate = self.child.stdin
-        assert gate is not None  # spawned with a pipe
-        try:
-            gate.write(b"\n")
-            gate.close()
-        except BrokenPipeError:
-            pass
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self.gate, b"\n")
+        os.close(self.gate)
 
     def abandon(self) -> None:
         """Let it leave without doing anything, and wait until it has."""
-        gate = self.child.stdin
-        assert gate is not None  # spawned with a pipe
-        gate.close()
-        self.child.wait()
+        os.close(self.gate)
+        reap(self.process)
+
+
+def reap(child: ProcessId) -> int | None:
+    """Wait for the end of our child; its exit code, negative for a signal. None where it is not our child."""
+    if identify_child(child.pid) != child:
+        return None  # the number is another process's by now, which may be a child of ours as well
+    try:
+        _, status = os.waitpid(child.pid, 0)
+    except ChildProcessError:
+        return None
+    return os.waitstatus_to_exitcode(status)
 
 
 class Spawner:
@@ -116,20 +122,34 @@ class Spawner:
             GATE_VARIABLE: "stdin",
             LOG_VARIABLE: str(log),
         }
-        with (
-            open(_private(log), "wb", closefd=True) as errors,
-            open(_private(self.files.result(session_id), truncate=True), "wb", closefd=True) as output,
-        ):
-            child = subprocess.Popen(
-                [*self._runner, "--worktree-dir", str(self.files.worktrees)],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=errors,
-                env=environment,
-                cwd=self.files.directory,
-                start_new_session=True,
-            )
-        return Spawned(identify_child(child.pid), child)
+        with contextlib.ExitStack() as opened:
+            waiting, gate = os.pipe()
+            opened.callback(os.close, waiting)
+            try:
+                output = _private(self.files.result(session_id), truncate=True)
+                opened.callback(os.close, output)
+                errors = _private(log)
+                opened.callback(os.close, errors)
+                # Not subprocess.Popen, which takes a child that outlives its parent for a mistake.
+                pid = os.posix_spawnp(
+                    self._runner[0],
+                    [*self._runner, "--worktree-dir", str(self.files.worktrees)],
+                    environment,
+                    file_actions=[
+                        (os.POSIX_SPAWN_DUP2, descriptor, number)
+                        for number, descriptor in enumerate((waiting, output, errors))
+                    ],
+                    setsid=True,
+                    setsigdef=[
+                        signal.SIGPIPE,
+                        signal.SIGXFSZ,
+                    ],  # which Python ignores, and children would go on ignoring
+                    setsigmask=[],
+                )
+            except BaseException:
+                os.close(gate)
+                raise
+        return Spawned(identify_child(pid), gate)
 
     def result_line(self, session_id: str) -> bytes:
         """The end of what the runner printed on standard output; empty where it printed nothing."""
