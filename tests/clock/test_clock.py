@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import anyio
 import pytest
+from tests.support.clock import FakeClock
 
 from donmai_daemon.clock import SystemClock, parse_rfc3339, rfc3339, wait_until
-from tests.support.clock import FakeClock
 
 pytestmark = pytest.mark.anyio
 
