@@ -100,7 +100,7 @@ async def test_the_mark_alone_finds_what_the_runner_left() -> None:
     """After a restart of the daemon the root may be gone, and its number somebody else's."""
     with running("exec sleep 600", "left") as child:
         left = identify_child(child.pid)
-        assert belonging(ProcessId(child.pid, left.start + 1), "left") == {left}
+        until(lambda: belonging(ProcessId(child.pid, left.start + 1), "left") == {left})
         assert belonging(None, "lef") == set()
         assert await sweep(None, "left") == 1
         assert not is_running(left)

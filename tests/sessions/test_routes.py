@@ -182,9 +182,7 @@ async def test_a_read_token_survives_a_restart(server: WorkServer, tmp_path: Pat
     )
     async with house(tmp_path, server, config(), runner=script) as home:
         await home.take(work("a", **SECRETS))
-        await anyio.to_thread.run_sync(
-            until, lambda: (tmp_path / "token").exists() and (tmp_path / "token").read_text()
-        )
+        await anyio.to_thread.run_sync(until, (tmp_path / "token.done").exists)
     token = (tmp_path / "token").read_text().strip()
     assert token not in (tmp_path / "sessions" / "records" / "a.json").read_text()
     async with house(tmp_path, server, config(), runner=script) as home:

@@ -17,6 +17,7 @@ How: TypeAlias = Literal["terminated", "killed"]
 
 _ROUNDS = 100
 _ROUND_SECONDS = 0.2
+_LOOK_SECONDS = 0.01
 
 
 async def end(root: ProcessId, mark: str, grace: float = TERM_SECONDS) -> How:
@@ -48,9 +49,12 @@ async def kill_all(find: Callable[[], set[ProcessId]]) -> int:
     Bounded: a process that the kernel does not let die (uninterruptible I/O) is left to it after a while.
     """
     ended: set[ProcessId] = set()
+    empty = 0
     for _ in range(_ROUNDS):
         left = find()
-        if not left:
+        # One look is not enough: in the middle of an exec a process shows no environment, and so no mark.
+        empty = 0 if left else empty + 1
+        if empty == 2:
             break
         for process in left:
             send(process, signal.SIGKILL)
@@ -59,4 +63,6 @@ async def kill_all(find: Callable[[], set[ProcessId]]) -> int:
         with anyio.move_on_after(_ROUND_SECONDS):
             for process in left:
                 await wait_ended(process)
+        if not left:
+            await anyio.sleep(_LOOK_SECONDS)
     return len(ended)
