@@ -188,14 +188,14 @@ def test_a_daemon_that_is_stopped_ends_dev(short: Path) -> None:
 
 
 def test_nothing_outlives_a_killed_dev(short: Path) -> None:
-    """SIGKILL of dev itself ends both children, and the next start finds nothing in its way."""
+    """SIGKILL of dev itself ends both children; a new one that is started at once waits until they are gone."""
     with dev(short) as terminal:
         handles = children_of(terminal.process.pid)
         assert terminal.ended(signal.SIGKILL)[0] == -signal.SIGKILL
-        assert all_ended(handles)
     code, _, err = terminal.mutation("list")
     assert (code, err.splitlines()[0]) == (1, f"error: no development environment runs in {terminal.directory}")
     with dev(short) as terminal:
+        assert all_ended(handles)
         assert terminal.host("status").code == 0
 
 

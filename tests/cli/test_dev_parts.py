@@ -34,6 +34,20 @@ def test_one_environment_a_directory(tmp_path: Path) -> None:
     DevDirectory(tmp_path / "dev").close()
 
 
+def test_the_leftovers_of_a_killed_one_are_waited_for(tmp_path: Path) -> None:
+    """Where the lock is still held, but not by the process that took it, its children are ending: that is waited for."""
+    first = DevDirectory(tmp_path / "dev")
+    (tmp_path / "dev" / "dev.lock").write_text(f"{2**22 + 1}\n")
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        first.close()
+
+    DevDirectory(tmp_path / "dev", wait).close()
+    assert len(waited) == 1
+
+
 def test_the_directory_is_private(tmp_path: Path) -> None:
     """The directory and the keys in it are for their owner only; one that others can read is refused."""
     directory = DevDirectory(tmp_path / "a" / "dev")

@@ -26,8 +26,11 @@ class Child:
     On Linux the kernel sends it SIGTERM when this process dies, however that happens.
     """
 
-    def __init__(self, name: str, command: Sequence[str], environ: Mapping[str, str], log: Path) -> None:
-        """Start `command`. `name` is for people; `log` is begun anew, mode 0600. Raises `OSError`."""
+    def __init__(
+        self, name: str, command: Sequence[str], environ: Mapping[str, str], log: Path, inherits: Sequence[int] = ()
+    ) -> None:
+        """Start `command`. `name` is for people; `log` is begun anew, mode 0600; `inherits` are descriptors that it keeps
+        open. Raises `OSError`."""
         self.name = name
         self.log = log
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -38,6 +41,7 @@ class Child:
                 stdout=descriptor,
                 stderr=descriptor,
                 env=dict(environ),
+                pass_fds=inherits,
                 start_new_session=True,
                 preexec_fn=_die_with_parent(),
             )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from donmai_daemon import paths
 from donmai_daemon.cli.endpoints import TcpEndpoint, UnixEndpoint, endpoints, home
 from donmai_daemon.cli.http1 import Answer, AnswerBroken, exchange
-from donmai_daemon.cli.process import is_alive
+from donmai_daemon.cli.process import lock_holder
 from donmai_daemon.errors import DaemonNotRunning, DaemonRefused, DaemonSilent
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class ControlClient:
             raise DaemonRefused(
                 403, f"no permission to talk to the daemon at {refused.filename}", hint="try again with sudo"
             ) from refused
-        holder = _holder(self._lock) if self._lock else None
+        holder = lock_holder(self._lock) if self._lock else None
         if self._lock and holder:
             raise DaemonSilent(
                 f"a daemon (pid {holder}) uses {self._lock.parent}, but its control API was not found",
@@ -144,16 +144,6 @@ def _token(endpoint: TcpEndpoint) -> str:
         return endpoint.token_file.read_text("ascii").strip()
     except (OSError, ValueError):
         return ""
-
-
-def _holder(lock: Path) -> int | None:
-    """The process that wrote its id into the lock file, where it still lives. The lock itself is not tried: a daemon that
-    starts at this moment would find it taken."""
-    try:
-        pid = int(lock.read_text("ascii"))
-    except (OSError, ValueError):
-        return None
-    return pid if is_alive(pid) else None
 
 
 def _open(endpoint: UnixEndpoint | TcpEndpoint) -> socket.socket:

@@ -8,14 +8,14 @@ import shutil
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from donmai_daemon.cli.console import clean
 from donmai_daemon.cli.dev_directory import DevDirectory
-from donmai_daemon.cli.dev_environment import RESTART_ME, Asked, ChildEnded, DevEnvironment
+from donmai_daemon.cli.dev_environment import RESTART_ME, ChildEnded, DevEnvironment
 from donmai_daemon.cli.dev_record import DevRecord, default_directory
 from donmai_daemon.cli.dev_stream import DevStream
-from donmai_daemon.cli.interrupts import Interrupts
+from donmai_daemon.cli.interrupts import Asked, Interrupts
 from donmai_daemon.cli.parser import Parser, bounded, examples
 from donmai_daemon.errors import DaemonNotRunning, DaemonRefused, DaemonSilent
 from donmai_daemon.model.json import text_or_none
@@ -62,39 +62,48 @@ def build(parser: Parser) -> None:
 
 def _run(arguments: Namespace, console: Console) -> int:
     root = Path(arguments.dir).absolute() if arguments.dir else default_directory(console.environ)
-    with Interrupts() as interrupts, closing(DevDirectory(root)) as directory:
-        environment = DevEnvironment(directory, interrupts, console.environ)
+    with Interrupts() as interrupts:
         try:
-            console.note(f"starting a platform and a daemon in {root} …")
-            environment.start_platform(arguments.platform_port)
-            admin_key = environment.provide_keys().admin
-            environment.start_daemon(arguments.port)
-            DevRecord(
-                platform_url=environment.platform_url,
-                api_key=admin_key,
-                pid=os.getpid(),
-                state_dir=str(directory.state.directory),
-                config_path=str(directory.config),
-                control_url=environment.control_url,
-            ).write(directory.record)
-            _welcome(environment, directory, _own_command(sys.argv[0], console.environ), arguments.dir, console)
-            _watch(environment, interrupts, console)
+            with closing(DevDirectory(root, interrupts.pause)) as directory:
+                return _live(arguments, directory, interrupts, console)
         except Asked:
-            console.note("\nending both …")
-        except ChildEnded as error:
-            if error.child.name == "daemon" and error.exit_code == 0:
-                console.note("the daemon was told to stop; ending the platform too")
-                return 0
-            console.note(f"the {error.child.name}'s last lines:")
-            for line in error.child.last_lines(_LAST_LINES):
-                console.note(f"  {clean(line)}")
-            raise
-        finally:
-            environment.end()
-    return 0
+            return 0
 
 
-def _watch(environment: DevEnvironment, interrupts: Interrupts, console: Console) -> None:
+def _live(arguments: Namespace, directory: DevDirectory, interrupts: Interrupts, console: Console) -> int:
+    """Start both, stream until something ends, end what is left."""
+    environment = DevEnvironment(directory, interrupts, console.environ)
+    try:
+        console.note(f"starting a platform and a daemon in {directory.root} …")
+        environment.start_platform(arguments.platform_port)
+        admin_key = environment.provide_keys().admin
+        environment.start_daemon(arguments.port)
+        DevRecord(
+            platform_url=environment.platform_url,
+            api_key=admin_key,
+            pid=os.getpid(),
+            state_dir=str(directory.state.directory),
+            config_path=str(directory.config),
+            control_url=environment.control_url,
+        ).write(directory.record)
+        _welcome(environment, directory, _own_command(sys.argv[0], console.environ), arguments.dir, console)
+        _watch(environment, interrupts, console)
+    except Asked:
+        console.note("\nending both …")
+        raise
+    except ChildEnded as error:
+        if error.child.name == "daemon" and error.exit_code == 0:
+            console.note("the daemon was told to stop; ending the platform too")
+            return 0
+        console.note(f"the {error.child.name}'s last lines:")
+        for line in error.child.last_lines(_LAST_LINES):
+            console.note(f"  {clean(line)}")
+        raise
+    finally:
+        environment.end()
+
+
+def _watch(environment: DevEnvironment, interrupts: Interrupts, console: Console) -> NoReturn:
     """Stream until a child ends or we are asked to; raises which. A daemon that wants a restart gets it."""
     stream = DevStream(environment.control, console)
     while True:

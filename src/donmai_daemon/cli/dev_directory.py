@@ -5,17 +5,22 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from donmai_daemon.cli.dev_record import record_path
+from donmai_daemon.cli.process import lock_holder
 from donmai_daemon.compose import private_directory
 from donmai_daemon.errors import AlreadyRunning
 from donmai_daemon.paths import StatePaths
 from donmai_daemon.store.atomic import write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+_LEFTOVERS_SECONDS = 20.0
+_LOOK_SECONDS = 0.1
 
 _INITIAL = b"""\
 # The configuration of your development daemon. It is yours: edit it, comment it, put it in any order.
@@ -44,8 +49,8 @@ class Keys(NamedTuple):
 class DevDirectory:
     """Names of files, and the lock that makes this process the only one to use them."""
 
-    def __init__(self, root: Path) -> None:
-        """Make the directory, 0700, and lock it.
+    def __init__(self, root: Path, wait: Callable[[float], None] = time.sleep) -> None:
+        """Make the directory, 0700, and lock it; `wait` is called while the children of a killed `donmai dev` still end.
 
         Raises `AlreadyRunning` where another `donmai dev` has it, `StateDirectoryUnusable` where it cannot be had.
         """
@@ -56,12 +61,13 @@ class DevDirectory:
         self.platform_data = root / "platform"
         self.record = record_path(root)
         self._keys = root / "keys.json"
-        self._lock = _lock(root / "dev.lock")
+        self.lock = _lock(root / "dev.lock", wait)
+        """Descriptor of the lock; who inherits it holds it too."""
 
     def close(self) -> None:
         """Take the record away and give the lock back."""
         self.record.unlink(missing_ok=True)
-        os.close(self._lock)
+        os.close(self.lock)
 
     def log(self, name: str) -> Path:
         """Where a child's output goes."""
@@ -106,17 +112,35 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _lock(path: Path) -> int:
+def _lock(path: Path, wait: Callable[[float], None]) -> int:
+    """The kernel's lock on `path`; the content, the holder's process id, is for people.
+
+    The children inherit the lock, so it is free only when all of them are gone. 1. dev is killed; 2. a new one is
+    started; 3. the children of the first, which the kernel has told to end, are still at it. So where the process that
+    wrote its id is gone, this waits.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+        deadline = time.monotonic() + _LEFTOVERS_SECONDS
+        while not _try_lock(descriptor):
+            holder = lock_holder(path)
+            if holder is not None or time.monotonic() > deadline:
+                raise AlreadyRunning(
+                    f"donmai dev runs in {path.parent} already" + (f" (pid {holder})" if holder else ""),
+                    hint="use that one, end it with Ctrl-C, or start another elsewhere: donmai dev --dir DIR",
+                )
+            wait(_LOOK_SECONDS)
+    except BaseException:
         os.close(descriptor)
-        raise AlreadyRunning(
-            f"donmai dev runs in {path.parent} already" + (f" (pid {holder})" if holder else ""),
-            hint="use that one, end it with Ctrl-C, or start another elsewhere: donmai dev --dir DIR",
-        ) from error
+        raise
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -16,13 +16,13 @@ from donmai_daemon.cli.child import Child, how_it_ended
 from donmai_daemon.cli.client import ControlClient
 from donmai_daemon.cli.dev_directory import DevDirectory, Keys, child_environment
 from donmai_daemon.cli.endpoints import TcpEndpoint, UnixEndpoint
+from donmai_daemon.cli.interrupts import Asked, Interrupts
 from donmai_daemon.errors import DaemonNotRunning, DaemonRefused, DaemonSilent, DonmaiError, PlatformRefused
 from donmai_daemon.model.json import text_or_none
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from donmai_daemon.cli.interrupts import Interrupts
 
 LOOPBACK = "127.0.0.1"
 OURSELVES = (sys.executable, "-m", "donmai_daemon")
@@ -36,11 +36,7 @@ _PLATFORM_END_SECONDS = 5.0
 _NO_ANSWER = (DaemonNotRunning, DaemonSilent, DaemonRefused)
 
 
-class Asked(Exception):  # noqa: N818 - conditions are named as conditions
-    """We were asked to end."""
-
-
-class ChildEnded(DonmaiError):  # noqa: N818
+class ChildEnded(DonmaiError):  # noqa: N818 - conditions are named as conditions
     """A child ended that nobody asked to."""
 
     code = "child_ended"
@@ -82,7 +78,7 @@ class DevEnvironment:
             "--data-dir",
             str(self._directory.platform_data),
         ]
-        self._platform = Child("platform", serve, self._environ, self._directory.log("platform"))
+        self._platform = self._start("platform", serve, {})
         probe = ControlClient([TcpEndpoint(LOOPBACK, port, Path(os.devnull))])
         self._wait(lambda: _answers_200(probe, "/healthz"), "the platform does not answer")
 
@@ -104,12 +100,7 @@ class DevEnvironment:
         directory.provide_config()
         run = [*OURSELVES, "host", "run", "--config", str(directory.config), "--state-dir", str(state.directory)]
         environ = {"DONMAI_DAEMON_TOKEN": self._keys.worker, "DONMAI_PLATFORM__URL": self.platform_url}
-        self._daemon = Child(
-            "daemon",
-            [*run, "--host", LOOPBACK, "--port", str(port)],
-            self._environ | environ,
-            directory.log("daemon"),
-        )
+        self._daemon = self._start("daemon", [*run, "--host", LOOPBACK, "--port", str(port)], environ)
         self.control = ControlClient(
             [UnixEndpoint(state.control_socket), TcpEndpoint(LOOPBACK, port, state.control_token)]
         )
@@ -134,6 +125,10 @@ class DevEnvironment:
             if child is not None:
                 child.end(self._interrupts, seconds, give_up_after=patience)
 
+    def _start(self, name: str, command: Sequence[str], environ: dict[str, str]) -> Child:
+        directory = self._directory
+        return Child(name, command, self._environ | environ, directory.log(name), inherits=[directory.lock])
+
     def _wait(self, done: Callable[[], bool], what: str, why: Callable[[], str] = str) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while not done():
@@ -142,7 +137,7 @@ class DevEnvironment:
                 raise DonmaiError(
                     f"{what} after {_START_SECONDS:.0f} s{why()}", hint=f"the logs are in {self._directory.root}"
                 )
-            self._interrupts.wait(_PROBE_SECONDS)
+            self._interrupts.pause(_PROBE_SECONDS)
 
     def _why(self) -> str:
         try:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class Asked(Exception):  # noqa: N818 - conditions are named as conditions
+    """This process was asked to end."""
+
+
 class Interrupts:
     """While entered, SIGINT, SIGTERM and SIGHUP are counted instead of ending the process, and SIGCHLD wakes `wait`.
 
@@ -52,6 +56,12 @@ class Interrupts:
             with contextlib.suppress(BlockingIOError):
                 while self._reader.recv(4096):
                     pass
+
+    def pause(self, seconds: float) -> None:
+        """Wait; raises `Asked` where this process was asked to end, before or meanwhile."""
+        self.wait(0 if self.asked else seconds)
+        if self.asked:
+            raise Asked
 
     def wait_until(self, done: Callable[[], bool], seconds: float, *, give_up_after: int) -> bool:
         """Whether `done()` held within `seconds`; it is asked again after every signal, so it suits the end of a child.

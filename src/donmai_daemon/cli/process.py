@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def is_alive(pid: int) -> bool:
@@ -16,3 +20,13 @@ def is_alive(pid: int) -> bool:
     except OSError:
         return True
     return True
+
+
+def lock_holder(lock: Path) -> int | None:
+    """The process that wrote its id into a lock file, where it still lives. The lock itself is not tried: whoever starts at
+    this moment would find it taken."""
+    try:
+        pid = int(lock.read_text("ascii"))
+    except (OSError, ValueError):
+        return None
+    return pid if is_alive(pid) else None
