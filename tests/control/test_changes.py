@@ -116,13 +116,13 @@ async def test_only_what_waits_can_be_decided(tmp_path: Path, verdict: str) -> N
 
 
 async def test_capacity_is_a_local_change_like_any_other(tmp_path: Path) -> None:
-    """The key and its value go through the inbox as `capacity.set`."""
+    """The key, with its section or without, and its value go through the inbox as `capacity.set`."""
     async with surface(tmp_path) as served:
-        body = {"key": "capacity.max_sessions", "value": 4}
-        reply = await served.ask("POST", "/api/daemon/capacity", body, token=DIGITS)
-        message = "capacity.max_sessions = 4 is queued as loc_9"
-        assert (reply.status, reply.json) == (200, {"ok": True, "message": message})
-        assert served.daemon.submitted == [("capacity.set", body, "control token")]
+        for key in ("max_sessions", "capacity.max_sessions"):
+            reply = await served.ask("POST", "/api/daemon/capacity", {"key": key, "value": 4}, token=DIGITS)
+            assert (reply.status, reply.json) == (200, {"ok": True, "message": f"{key} = 4 is queued as loc_9"})
+        taken = ("capacity.set", {"key": "max_sessions", "value": 4}, "control token")
+        assert served.daemon.submitted == [taken, taken]
         for bad, problem in (({"value": 4}, "key: must be a string"), ({"key": "a"}, "value: is missing")):
             assert (await served.ask("POST", "/api/daemon/capacity", bad, token=DIGITS)).object["error"] == problem
 

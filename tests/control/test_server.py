@@ -15,7 +15,7 @@ from tests.support.control import DIGITS, TOKEN, Reply, StandInDaemon, Surface, 
 
 from donmai_daemon.clock import SystemClock
 from donmai_daemon.control.app import ControlApp
-from donmai_daemon.control.protocol import Limits
+from donmai_daemon.control.protocol import ControlProtocol, Limits
 from donmai_daemon.control.routes import control_routes
 from donmai_daemon.control.server import serve
 from donmai_daemon.control.sockets import bind
@@ -133,6 +133,22 @@ async def test_a_request_that_does_not_end_is_cut(tmp_path: Path) -> None:
             await daemon.entered.wait()
     assert received == [b""]
     assert daemon.submitted == []
+
+
+async def test_answers_are_sent_without_delay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nagle's algorithm is off on every connection, or each answer's body would wait for the head to be acknowledged."""
+    seen: list[int] = []
+    made = ControlProtocol.connection_made
+
+    def look(protocol: ControlProtocol, transport: asyncio.Transport) -> None:
+        seen.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        made(protocol, transport)
+
+    monkeypatch.setattr(ControlProtocol, "connection_made", look)
+    async with surface(tmp_path) as served:
+        assert (await served.ask("GET", "/healthz")).status == 200
+    assert seen
+    assert all(seen)
 
 
 async def test_signals_are_left_alone(tmp_path: Path) -> None:

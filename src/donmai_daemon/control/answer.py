@@ -8,8 +8,10 @@ from json import JSONEncoder
 
 from donmai_daemon.errors import (
     ConfigInvalid,
+    ConfigUnwritable,
     DonmaiError,
     EditRefused,
+    JournalUnavailable,
     NotFound,
     ParamsInvalid,
     PlatformUnreachable,
@@ -36,6 +38,8 @@ _STATUS: Mapping[type[DonmaiError], int] = {
     WrongState: 409,
     EditRefused: 409,
     ConfigInvalid: 409,
+    ConfigUnwritable: 503,
+    JournalUnavailable: 503,
     PlatformUnreachable: 503,
 }
 

@@ -67,12 +67,15 @@ def change_routes(port: MutationsPort) -> Sequence[Route]:
 
     async def capacity(request: Request) -> Answer:
         fields = request.fields("key", "value")
-        if not isinstance(fields.get("key"), str):
+        key, value = fields.get("key"), fields.get("value")
+        if not isinstance(key, str):
             raise RequestInvalid("key: must be a string")
         if "value" not in fields:
             raise RequestInvalid("value: is missing")
-        record = await port.submit("capacity.set", fields, request.caller.name)
-        message = f"{fields['key']} = {json.dumps(fields['value'])} is queued as {record.request.id}"
+        # The file's own spelling of a key, `capacity.max_sessions`, is as good as the operation's.
+        params: JsonObject = {"key": key.removeprefix("capacity."), "value": value}
+        record = await port.submit("capacity.set", params, request.caller.name)
+        message = f"{key} = {json.dumps(value)} is queued as {record.request.id}"
         return Answer({"ok": True, "message": message})
 
     one_path = "/api/daemon/mutations/{id}"
