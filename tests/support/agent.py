@@ -60,7 +60,7 @@ class Sandbox:
         stderr: int = subprocess.PIPE,
     ) -> subprocess.Popen[str]:
         """`hasty`: with waits a hundred times shorter."""
-        program = [HASTY] if hasty else ["-m", "donmai_daemon", "agent", "run"]
+        program = ["-P", HASTY] if hasty else ["-m", "donmai_daemon", "agent", "run"]
         return subprocess.Popen(
             [sys.executable, *program, "--worktree-dir", str(self.worktrees)],
             env=self.environment(session_id, command, changes),
