@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from tests.support.cli import COMMAND, Finished, donmai, environment
 
+from donmai_daemon.cli.dev_record import default_directory
+
 
 class Terminal:
     """A running `donmai dev`, read line by line."""
@@ -63,11 +65,12 @@ def short() -> Iterator[Path]:
 
 
 @contextmanager
-def dev(home: Path) -> Iterator[Terminal]:
-    """`donmai dev` until it has said that all is well."""
-    directory = home / "dev"
+def dev(home: Path, *, by_default: bool = False) -> Iterator[Terminal]:
+    """`donmai dev` until it has said that all is well; `by_default` in the directory that it takes by itself."""
+    directory = default_directory({"HOME": str(home)}) if by_default else home / "dev"
+    where = [] if by_default else ["--dir", str(directory)]
     with subprocess.Popen(
-        [*COMMAND, "dev", "--dir", str(directory), "--port", "0", "--platform-port", "0"],
+        [*COMMAND, "dev", *where, "--port", "0", "--platform-port", "0"],
         env=environment(home), cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         terminal = Terminal(process, home, directory)
@@ -132,15 +135,17 @@ def test_the_story_of_the_readme(short: Path) -> None:
 
 
 def test_a_second_start_keeps_everything(short: Path) -> None:
-    """What the first run knew is there in the second: keys, machine, history; SIGTERM ends it as Ctrl-C does."""
-    with dev(short) as terminal:
-        assert terminal.mutation("enqueue", "project.disable", "--id", "hello").code == 0
+    """In its own directory nothing has to be named; the second run has the keys, the machine and the history of the first."""
+    with dev(short, by_default=True) as terminal:
+        assert terminal.lines[-4].endswith("-m donmai_daemon mutation list")
+        code, _, err = donmai(short, "mutation", "enqueue", "project.disable", "--id", "hello")
+        assert (code, err.startswith("using the development platform at http://127.0.0.1:")) == (0, True)
         terminal.until("applied")
         keys = (terminal.directory / "keys.json").read_bytes()
         assert terminal.ended(signal.SIGTERM)[0] == 0
-    with dev(short) as terminal:
+    with dev(short, by_default=True) as terminal:
         assert (terminal.directory / "keys.json").read_bytes() == keys
-        code, out, _ = terminal.mutation("list", "--json")
+        code, out, _ = donmai(short, "mutation", "list", "--json")
         assert code == 0
         assert [m["op"] for m in json.loads(out)["mutations"]] == ["project.disable"]
 

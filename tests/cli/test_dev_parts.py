@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import socket
+import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.support.control import StandInDaemon, mutation, surface
 
 from donmai_daemon.cli.client import ControlClient
 from donmai_daemon.cli.console import Console
+from donmai_daemon.cli.dev import own_command
 from donmai_daemon.cli.dev_directory import DevDirectory, Keys, child_environment
 from donmai_daemon.cli.dev_environment import free_port
 from donmai_daemon.cli.dev_record import default_directory
@@ -98,6 +100,23 @@ def test_a_taken_port_is_replaced() -> None:
         wanted: int = taken.getsockname()[1]
         assert free_port(wanted) not in (0, wanted)
     assert free_port(0) != 0
+
+
+def test_the_next_command_can_be_pasted(tmp_path: Path) -> None:
+    """The command to try next names this program as it can be called from here."""
+    program = tmp_path / "project" / ".venv" / "bin" / "donmai"
+    program.parent.mkdir(parents=True)
+    program.touch(0o755)
+    elsewhere = {"PATH": "/nonexistent"}
+    assert own_command(str(program), elsewhere, tmp_path / "project") == [".venv/bin/donmai"]
+    assert own_command(".venv/bin/donmai", elsewhere, tmp_path / "project") == [".venv/bin/donmai"]
+    assert own_command(str(program), elsewhere, tmp_path / "other") == [str(program)]
+    assert own_command(str(program), {"PATH": str(program.parent)}, tmp_path) == ["donmai"]
+    assert own_command("/x/donmai_daemon/__main__.py", elsewhere, tmp_path) == [
+        sys.executable,
+        "-m",
+        "donmai_daemon",
+    ]
 
 
 @pytest.mark.anyio

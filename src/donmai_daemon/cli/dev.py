@@ -86,7 +86,9 @@ def _live(arguments: Namespace, directory: DevDirectory, interrupts: Interrupts,
             config_path=str(directory.config),
             control_url=environment.control_url,
         ).write(directory.record)
-        _welcome(environment, directory, _own_command(sys.argv[0], console.environ), arguments.dir, console)
+        _welcome(
+            environment, directory, own_command(sys.argv[0], console.environ, Path.cwd()), arguments.dir, console
+        )
         _watch(environment, interrupts, console)
     except Asked:
         console.note("\nending both …")
@@ -163,13 +165,15 @@ def _welcome(
     console.print()
 
 
-def _own_command(program: str, environ: Mapping[str, str]) -> list[str]:
-    """How to call this program again from here: `donmai`, `.venv/bin/donmai`, or `python -m donmai_daemon`."""
-    path = Path(program).absolute()
+def own_command(program: str, environ: Mapping[str, str], here: Path) -> list[str]:
+    """How to call this program again from `here`: `donmai`, `.venv/bin/donmai`, or `python -m donmai_daemon`.
+
+    `program` is how it was called this time (`sys.argv[0]`).
+    """
+    path = here / program
     if path.name == "__main__.py":
         return [sys.executable, "-m", "donmai_daemon"]
     found = shutil.which(path.name, path=environ.get("PATH"))
     if found and Path(found).resolve() == path.resolve():
         return [path.name]
-    here = Path.cwd()
     return [str(path.relative_to(here) if path.is_relative_to(here) else path)]
