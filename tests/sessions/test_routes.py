@@ -206,3 +206,34 @@ async def test_the_routes_are_described(server: WorkServer, tmp_path: Path) -> N
     async with busy(tmp_path, server) as (home, _):
         described = json.loads((await home.api.ask("GET", "/openapi.json")).body)
         assert {SESSIONS, f"{SESSIONS}/{{id}}", f"{SESSIONS}/{{id}}/stop"} <= described["paths"].keys()
+
+
+async def test_a_drain_ends_what_does_not_end_in_time(server: WorkServer, tmp_path: Path) -> None:
+    """`timeoutSeconds` from now every session is ended; the answer says at once what will happen."""
+    async with busy(tmp_path, server, "a") as (home, _):
+        reply = await home.api.ask("POST", "/api/daemon/drain", {"timeoutSeconds": 0.1}, token=DIGITS)
+        assert reply.object == {
+            "ok": True,
+            "message": "draining: 1 session may end within 0.1 s, what then still runs is ended",
+        }
+        assert home.lifecycle.state == "draining"
+        await home.reported("a")
+        assert (await home.api.ask("POST", "/api/daemon/drain", token=DIGITS)).status == 409
+
+
+async def test_a_drain_that_is_called_off_ends_nothing(server: WorkServer, tmp_path: Path) -> None:
+    """After a resume the time of the drain means nothing any more."""
+    async with busy(tmp_path, server, "a") as (home, _):
+        await home.api.ask("POST", "/api/daemon/drain", {"timeoutSeconds": 0.3}, token=DIGITS)
+        await anyio.wait_all_tasks_blocked()
+        home.lifecycle.resume()
+        await anyio.sleep(0.5)
+        assert home.manager.active_count == 1
+
+
+@pytest.mark.parametrize("seconds", [-1, 86401, "5", True, [1]])
+async def test_a_drain_time_must_be_one(server: WorkServer, tmp_path: Path, seconds: Json) -> None:
+    """Anything but a number of seconds up to a day is refused, and nothing is drained."""
+    async with busy(tmp_path, server) as (home, _):
+        reply = await home.api.ask("POST", "/api/daemon/drain", {"timeoutSeconds": seconds}, token=DIGITS)
+        assert (reply.status, home.lifecycle.state) == (400, "ready")

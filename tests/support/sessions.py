@@ -19,6 +19,8 @@ from donmai_daemon.link.client import PlatformClient, open_client
 from donmai_daemon.model.config import Admission, Agent, Capacity, Config, PlatformLink, Project
 from donmai_daemon.model.json import Json, JsonObject, text_or_none
 from donmai_daemon.model.secret import Secret
+from donmai_daemon.runtime.drain import Drain
+from donmai_daemon.runtime.lifecycle import Lifecycle
 from donmai_daemon.runtime.store_thread import StoreThread
 from donmai_daemon.sessions.admission import Standing
 from donmai_daemon.sessions.desk import SessionDesk
@@ -86,6 +88,7 @@ class House:
     desk: SessionDesk
     files: SessionFiles
     api: Surface
+    lifecycle: Lifecycle
     config: Config
     refusing: str | None = None
     seen: list[SessionRecord] = field(default_factory=list)
@@ -155,8 +158,12 @@ async def house(
             worker_id=lambda: platform.worker_id,
         )
         desk = SessionDesk(manager, platform)
-        async with surface(directory, more=[session_routes(desk)]) as api:
-            houses.append(House(server, manager, desk, files, api, settings))
+        lifecycle = Lifecycle(lambda: drain.look_again())
+        drain = Drain(lifecycle, manager, lambda: houses[0].config.agent.drain_timeout_seconds)
+        lifecycle.started()
+        async with surface(directory, more=[session_routes(desk, drain)]) as api:
+            houses.append(House(server, manager, desk, files, api, lifecycle, settings))
             await tasks.start(manager.run)
+            tasks.start_soon(drain.run)
             yield houses[0]
             tasks.cancel_scope.cancel()

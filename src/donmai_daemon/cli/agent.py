@@ -47,7 +47,9 @@ def build(parser: Parser) -> None:
 
 def _run(arguments: Namespace, console: Console) -> int:
     from donmai_daemon.agent.options import TOKEN_VARIABLES, blot_out, read_options
+    from donmai_daemon.footprint import keep_out_optional_modules
 
+    keep_out_optional_modules(sys.modules)
     blot_out(TOKEN_VARIABLES)  # before anything else is read, started or logged
     session_id = arguments.session_id or console.environ.get("DONMAI_SESSION_ID", "")
     try:

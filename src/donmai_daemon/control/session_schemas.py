@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import get_args
 
 from donmai_daemon.control.schemas import ANYTHING, array, closed, kind, moment, one_of, record, without
+from donmai_daemon.control.sessions import MAX_DRAIN_SECONDS
 from donmai_daemon.model.json import JsonObject
 from donmai_daemon.model.session import SessionState
 
@@ -32,6 +33,12 @@ SCHEMAS: Mapping[str, JsonObject] = {
         "projectId",
         "repository",
         "ref",
+    ),
+    "Drain": record(ok={"const": True}, message=kind("string")),
+    "DrainRequest": closed(
+        without(
+            record(timeoutSeconds={"type": "number", "minimum": 0, "maximum": MAX_DRAIN_SECONDS}), "timeoutSeconds"
+        )
     ),
     "SessionDetail": ANYTHING,
     "SessionStop": closed(without(record(reason=kind("string")), "reason")),

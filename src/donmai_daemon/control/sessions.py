@@ -9,9 +9,12 @@ from donmai_daemon.control.answer import Answer, encode, refusal
 from donmai_daemon.control.redact import redact
 from donmai_daemon.control.request import Request
 from donmai_daemon.control.router import Route, RouteGroup
-from donmai_daemon.errors import PlatformUnreachable
+from donmai_daemon.errors import PlatformUnreachable, RequestInvalid
 from donmai_daemon.model.json import Json, JsonObject
 from donmai_daemon.model.session import Refusal, SessionHandle, StopReport
+
+MAX_DRAIN_SECONDS = 86400
+"""As `[agent] drain_timeout_seconds`."""
 
 _RETRY = ((b"retry-after", b"5"),)
 _STATUS: Mapping[str, int] = {
@@ -54,7 +57,15 @@ class SessionsPort(Protocol):
         ...
 
 
-def session_routes(port: SessionsPort) -> RouteGroup:
+class DrainPort(Protocol):
+    """Draining this host."""
+
+    async def begin(self, seconds: float | None) -> str:
+        """Begin, and say so; None: the configured time. Raises `WrongState` where the state forbids it."""
+        ...
+
+
+def session_routes(port: SessionsPort, draining: DrainPort) -> RouteGroup:
     """The group to hand to `control_routes`."""
 
     async def listed(_request: Request) -> Answer:
@@ -86,6 +97,16 @@ def session_routes(port: SessionsPort) -> RouteGroup:
             return Answer(rendered=encode(dict(told)), status=404)
         return Answer(rendered=encode(found if whole else redact(found)))
 
+    async def drain(request: Request) -> Answer:
+        seconds = request.fields("timeoutSeconds").get("timeoutSeconds")
+        if seconds is not None and (
+            isinstance(seconds, bool)
+            or not isinstance(seconds, int | float)
+            or not 0 <= seconds <= MAX_DRAIN_SECONDS
+        ):
+            raise RequestInvalid(f"timeoutSeconds: must be a number from 0 to {MAX_DRAIN_SECONDS}")
+        return Answer({"ok": True, "message": await draining.begin(seconds)})
+
     one = "/api/daemon/sessions/{id}"
     return RouteGroup(
         "sessions",
@@ -102,6 +123,10 @@ def session_routes(port: SessionsPort) -> RouteGroup:
             Route(
                 "POST", f"{one}/stop", stop, "End a session, and say how it ended", {200: "SessionStopped"},
                 refusals=(400,), body="SessionStop", body_required=False,
+            ),
+            Route(
+                "POST", "/api/daemon/drain", drain, "Take no more work, let sessions end, then end what is left",
+                {200: "Drain"}, refusals=(400, 409), body="DrainRequest", body_required=False,
             ),
         ),
         _schemas,
