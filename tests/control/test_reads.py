@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from tests.support.control import DIGITS, NOW, SECRET_URL, STAMP, StandInDaemon, snapshot, surface
 
 from donmai_daemon.control import views
+from donmai_daemon.control.redact import redact
 from donmai_daemon.model.config import Capacity, Config, PlatformLink
 
 pytestmark = pytest.mark.anyio
@@ -120,8 +121,25 @@ async def test_a_daemon_with_nothing_says_so(tmp_path: Path) -> None:
         assert registration["status"] == "unregistered"
 
 
+async def test_a_secret_in_a_text_is_cleared_too(tmp_path: Path) -> None:
+    """An error text that quotes a URL with a password shows it to the owner alone."""
+    now = snapshot()
+    quoting = replace(now.beat, last_error=f"cannot reach {SECRET_URL}")
+    async with surface(tmp_path, StandInDaemon(now=replace(now, beat=quoting))) as served:
+        for path in ("/api/daemon/status", "/api/daemon/heartbeat", "/api/daemon/doctor"):
+            assert b"hunter2" not in (await served.ask("GET", path)).body
+        assert b"hunter2" in (await served.ask("GET", "/api/daemon/status", token=DIGITS)).body
+
+
+def test_the_fields_of_the_views_are_no_secrets() -> None:
+    """Rendering looks for secrets in texts only; that is right as long as no field is a secret by its name."""
+    now = replace(snapshot(), config=Config())
+    for view in (views.live_status(now), views.live_stats(now), views.lasting_status(now.config, ["a"])):
+        assert redact(view) == view
+
+
 async def test_a_new_configuration_shows_at_once(tmp_path: Path) -> None:
-    """What was rendered for one configuration is not told of the next, to either audience."""
+    """What was rendered for one configuration, or one set of applied projects, is not told of the next."""
     async with surface(tmp_path) as served:
         for token in (None, DIGITS):
             assert (await served.ask("GET", "/api/daemon/status", token=token)).object["projectsAllowed"] == 1
@@ -130,13 +148,18 @@ async def test_a_new_configuration_shows_at_once(tmp_path: Path) -> None:
             assert (await served.ask("GET", "/api/daemon/status", token=token)).object["projectsAllowed"] == 4
             enabled = (await served.ask("GET", "/api/daemon/stats", token=token)).object["enabledProjectIds"]
             assert enabled == ["alpha", "project-00000", "project-00001", "project-00002"]
+        served.daemon.now = replace(served.daemon.now, applied_project_ids=("alpha",))
+        for token in (None, DIGITS):
+            for path in ("/api/daemon/status", "/api/daemon/stats"):
+                assert (await served.ask("GET", path, token=token)).object["appliedProjectIds"] == ["alpha"]
 
 
 def test_both_halves_make_one_object() -> None:
     """The two halves of a view share no field, so that joining them loses none."""
     now = snapshot()
-    assert not views.live_status(now).keys() & views.configured_status(now.config).keys()
-    assert not views.live_stats(now).keys() & views.configured_stats(now.config).keys()
+    lasting = now.config, now.applied_project_ids
+    assert not views.live_status(now).keys() & views.lasting_status(*lasting).keys()
+    assert not views.live_stats(now).keys() & views.lasting_stats(*lasting).keys()
 
 
 async def test_the_heartbeat_is_shown_as_it_was_on_the_wire(tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ from donmai_daemon.control.answer import Answer, refusal, text
 from donmai_daemon.control.ports import StatusPort
 from donmai_daemon.control.request import Request
 from donmai_daemon.control.router import Route
-from donmai_daemon.control.views import ConfiguredJson
+from donmai_daemon.control.views import LastingJson
 
 
 def read_routes(port: StatusPort) -> Sequence[Route]:
     """Liveness, status in its forms, settings, self-examination, metrics."""
-    status_json = ConfiguredJson(views.configured_status)
-    stats_json = ConfiguredJson(views.configured_stats)
+    status_json = LastingJson(views.lasting_status)
+    stats_json = LastingJson(views.lasting_stats)
 
     async def healthz(_request: Request) -> Answer:
         return text("ok")
@@ -27,13 +27,13 @@ def read_routes(port: StatusPort) -> Sequence[Route]:
 
     async def status(request: Request) -> Answer:
         snapshot = port.snapshot()
-        trusted = request.caller.trusted
-        return Answer(rendered=status_json.join(views.live_status(snapshot), snapshot.config, trusted=trusted))
+        live = views.live_status(snapshot)
+        return Answer(rendered=status_json.join(live, snapshot, trusted=request.caller.trusted))
 
     async def stats(request: Request) -> Answer:
         snapshot = port.snapshot()
-        trusted = request.caller.trusted
-        return Answer(rendered=stats_json.join(views.live_stats(snapshot), snapshot.config, trusted=trusted))
+        live = views.live_stats(snapshot)
+        return Answer(rendered=stats_json.join(live, snapshot, trusted=request.caller.trusted))
 
     async def heartbeat(_request: Request) -> Answer:
         return Answer(views.heartbeat(port.snapshot()))

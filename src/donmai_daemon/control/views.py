@@ -1,12 +1,12 @@
 """What the daemon tells about itself, as JSON. Pure: a snapshot in, the wire's field names out.
 
-Status and stats come in two halves. What only the configuration decides can be long (thousands of projects) and
-changes rarely; `ConfiguredJson` renders it once for each configuration. The rest is short and new every time.
+Status and stats come in two halves. What the projects decide can be long (thousands of them) and changes rarely;
+`LastingJson` renders it once. The rest is short and new every time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from donmai_daemon.clock import rfc3339
 from donmai_daemon.control.answer import encode
@@ -50,12 +50,11 @@ def live_status(snapshot: Snapshot) -> JsonObject:
             "valid": snapshot.config_valid,
         },
         "timestamp": rfc3339(snapshot.taken_at),
-        "appliedProjectIds": list(snapshot.applied_project_ids),
     }
 
 
-def configured_status(config: Config) -> JsonObject:
-    """The part of `status` that the configuration decides."""
+def lasting_status(config: Config, applied_ids: Sequence[str]) -> JsonObject:
+    """The part of `status` that the configuration and the applied projects decide."""
     projects: list[Json] = [
         {"projectId": project.id, "enabled": project.enabled, "repositories": list(project.repositories)}
         for project in sorted(config.projects.values(), key=lambda project: project.id)
@@ -66,6 +65,7 @@ def configured_status(config: Config) -> JsonObject:
         "projectAdmissionVersion": PROJECT_ADMISSION_VERSION,
         "projectAdmissionMode": config.admission.mode,
         "enabledProjectIds": list(config.enabled_project_ids),
+        "appliedProjectIds": list(applied_ids),
         "projects": projects,
     }
 
@@ -88,17 +88,17 @@ def live_stats(snapshot: Snapshot) -> JsonObject:
             "pollRunning": snapshot.poll_running,
         },
         "timestamp": rfc3339(snapshot.taken_at),
-        "appliedProjectIds": list(snapshot.applied_project_ids),
     }
 
 
-def configured_stats(config: Config) -> JsonObject:
-    """The part of `stats` that the configuration decides. Repositories of disabled projects are allowed ones too."""
+def lasting_stats(config: Config, applied_ids: Sequence[str]) -> JsonObject:
+    """The same part of `stats`. Repositories of disabled projects are allowed ones too."""
     allowed: list[Json] = [*sorted({url for project in config.projects.values() for url in project.repositories})]
     return {
         "projectAdmissionVersion": PROJECT_ADMISSION_VERSION,
         "projectAdmissionMode": config.admission.mode,
         "enabledProjectIds": list(config.enabled_project_ids),
+        "appliedProjectIds": list(applied_ids),
         "allowedProjects": allowed,
     }
 
@@ -126,28 +126,34 @@ def effective_settings(settings: EffectiveSettings) -> JsonObject:
     }
 
 
-class ConfiguredJson:
-    """Renders one half of a view once for each configuration and audience.
+class LastingJson:
+    """Renders the lasting half of a view once for each audience, and joins the other half to it.
 
     Configurations are immutable and replaced whole, so the same object is the same content.
     """
 
-    def __init__(self, view: Callable[[Config], JsonObject]) -> None:
+    def __init__(self, view: Callable[[Config, Sequence[str]], JsonObject]) -> None:
         self._view = view
         self._config: Config | None = None
+        self._applied_ids: Sequence[str] = ()
         self._rendered: dict[bool, bytes] = {}
 
-    def join(self, live: JsonObject, config: Config, *, trusted: bool) -> bytes:
+    def join(self, live: JsonObject, snapshot: Snapshot, *, trusted: bool) -> bytes:
         """One JSON object of both halves; secrets stay in it only for a trusted caller."""
-        if self._config is not config:
-            self._config = config
+        if self._config is not snapshot.config or self._applied_ids != snapshot.applied_project_ids:
+            self._config, self._applied_ids = snapshot.config, snapshot.applied_project_ids
             self._rendered = {}
-        members = self._rendered.get(trusted)
-        if members is None:
-            view = self._view(config)
-            members = encode(view if trusted else redact(view))[1:]
-            self._rendered[trusted] = members
-        return encode(live if trusted else redact(live))[:-1] + b"," + members
+        lasting = self._rendered.get(trusted)
+        if lasting is None:
+            lasting = _render(self._view(self._config, self._applied_ids), trusted)
+            self._rendered[trusted] = lasting
+        return _render(live, trusted)[:-1] + b"," + lasting[1:]
+
+
+def _render(view: JsonObject, trusted: bool) -> bytes:
+    """No field of the views is itself a secret; a URL in one of their texts can hold one."""
+    rendered = encode(view)
+    return rendered if trusted or b"@" not in rendered else encode(redact(view))
 
 
 def _registration(snapshot: Snapshot) -> str:
