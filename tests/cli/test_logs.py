@@ -45,11 +45,14 @@ def test_lines_are_readable_and_json_is_as_written(tmp_path: Path) -> None:
     (tmp_path / "daemon.log").write_text(f"{line}\n")
     shown = donmai(tmp_path, "host", "logs", "--state-dir", str(tmp_path), TZ="UTC")
     raw = donmai(tmp_path, "host", "logs", "--json", "--state-dir", str(tmp_path))
+    (tmp_path / "daemon.log").write_text('{"event": "no\xa0break\x9b"}\n')
+    odd = donmai(tmp_path, "host", "logs", "--json", "--state-dir", str(tmp_path))
     assert shown.out == (
         '2026-11-24 06:45:06  warning  file.missing path="/a b" count=2 id=mut_1 forged="\\u001b[2J"\n'
         "    Traceback:\n      line\n"
     )
     assert raw.out == f"{line}\n"
+    assert odd.out == '{"event": "no\\u00a0break\\u009b"}\n'
 
 
 def test_no_log(tmp_path: Path) -> None:

@@ -170,6 +170,26 @@ def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_a_process_without_standard_streams(tmp_path: Path) -> None:
+    """Started with its standard output and error closed, a command still does what it is for."""
+    program = f'exec "{sys.executable}" -m donmai_daemon host status --state-dir none >&- 2>&-'
+    done = subprocess.run(["sh", "-c", program], env=environment(tmp_path), cwd=tmp_path, timeout=60, check=False)
+    assert done.returncode == 1
+
+
+def test_a_failing_disk_is_not_a_closed_pipe(tmp_path: Path) -> None:
+    """An I/O error that is not about our output is not taken for a reader that has gone: the exit code is not 0."""
+    program = (
+        "import errno, sys\nfrom donmai_daemon.cli import dispatch\nfrom donmai_daemon.cli.main import main\n"
+        "def broken(argv, console): raise OSError(errno.EIO, 'Input/output error')\n"
+        "dispatch.dispatch = broken\nsys.exit(main(['host', 'status']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment(tmp_path), capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+
+
 def test_ctrl_c_is_quiet(tmp_path: Path) -> None:
     """SIGINT while watching ends with 130 and without a traceback."""
     (tmp_path / "state").mkdir()

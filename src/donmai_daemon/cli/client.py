@@ -55,10 +55,9 @@ class ControlClient:
         """Ask for a change; raises as `get` does."""
         return self._call("POST", path, body or {})
 
-    def text(self, path: str) -> tuple[int, str]:
-        """Status and text of a plain route (`/readyz`), whatever the status. Raises but `DaemonRefused` as `get` does."""
-        answer = self._exchange("GET", path, None)
-        return answer.status, answer.body.decode("utf-8", "replace").strip()
+    def probe(self, path: str) -> int:
+        """The status of a plain route (`/readyz`), whatever it is. Raises `DaemonNotRunning` and `DaemonSilent`."""
+        return self._exchange("GET", path, None).status
 
     def _call(self, method: str, path: str, body: Mapping[str, Json] | None) -> JsonObject:
         answer = self._exchange(method, path, body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, TextIO
 
@@ -28,8 +29,15 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+class ReaderGone(Exception):  # noqa: N818 - conditions are named as conditions
+    """Nobody reads what we write any more: the pipe is closed (`| head`), or the terminal is."""
+
+
 class Console:
-    """Where a verb writes. Colour and redrawing only on a terminal; `NO_COLOR` and `TERM=dumb` are honoured."""
+    """Where a verb writes. Colour and redrawing only on a terminal; `NO_COLOR` and `TERM=dumb` are honoured.
+
+    Whatever writes raises `ReaderGone` where nobody reads any more.
+    """
 
     def __init__(self, stdout: TextIO, stderr: TextIO, environ: Mapping[str, str]) -> None:
         self._stdout = stdout
@@ -41,8 +49,11 @@ class Console:
 
     def print(self, text: str = "") -> None:
         """One line, or several, on standard output. Text from outside must have gone through `clean`."""
-        self._stdout.write(text if text.endswith("\n") else text + "\n")
-        self._stdout.flush()
+        _write(self._stdout, text)
+
+    def flush(self) -> None:
+        """Hand over what others, argparse for one, have written. Raises `ReaderGone`."""
+        _write(self._stdout, None)
 
     def screen(self, lines: Sequence[str], *, redraw: bool) -> None:
         """Lines that, with `redraw` and on a terminal, take the place of what was shown before them."""
@@ -59,8 +70,7 @@ class Console:
 
     def note(self, text: str) -> None:
         """A line on standard error, for what is not the answer."""
-        self._stderr.write(text if text.endswith("\n") else text + "\n")
-        self._stderr.flush()
+        _write(self._stderr, text)
 
     def error(self, error: DonmaiError) -> None:
         """`error: …` and, where there is one, `hint: …` on standard error."""
@@ -115,3 +125,15 @@ class Console:
                 self.print(self.style(shown, "red"))
             else:
                 self.print(shown)
+
+
+def _write(stream: TextIO, text: str | None) -> None:
+    """Only here is an `OSError` about the stream; one from elsewhere, a failing disk say, must not look like it."""
+    try:
+        if text is not None:
+            stream.write(text if text.endswith("\n") else text + "\n")
+        stream.flush()
+    except OSError as error:
+        if error.errno in (errno.EPIPE, errno.EIO):
+            raise ReaderGone from error
+        raise

@@ -76,20 +76,13 @@ def _live(arguments: Namespace, directory: DevDirectory, interrupts: Interrupts,
     try:
         console.note(f"starting a platform and a daemon in {directory.root} …")
         environment.start_platform(arguments.platform_port)
-        admin_key = environment.provide_keys().admin
+        environment.provide_keys()
         environment.start_daemon(arguments.port)
-        DevRecord(
-            platform_url=environment.platform_url,
-            api_key=admin_key,
-            pid=os.getpid(),
-            state_dir=str(directory.state.directory),
-            config_path=str(directory.config),
-            control_url=environment.control_url,
-        ).write(directory.record)
+        _record(environment, directory)
         _welcome(
             environment, directory, own_command(sys.argv[0], console.environ, Path.cwd()), arguments.dir, console
         )
-        _watch(environment, interrupts, console)
+        _watch(environment, directory, interrupts, console)
     except Asked:
         console.note("\nending both …")
         raise
@@ -105,7 +98,21 @@ def _live(arguments: Namespace, directory: DevDirectory, interrupts: Interrupts,
         environment.end()
 
 
-def _watch(environment: DevEnvironment, interrupts: Interrupts, console: Console) -> NoReturn:
+def _record(environment: DevEnvironment, directory: DevDirectory) -> None:
+    """Tell other commands where everything is."""
+    DevRecord(
+        platform_url=environment.platform_url,
+        api_key=environment.keys.admin,
+        pid=os.getpid(),
+        state_dir=str(directory.state.directory),
+        config_path=str(directory.config),
+        control_url=environment.control_url,
+    ).write(directory.record)
+
+
+def _watch(
+    environment: DevEnvironment, directory: DevDirectory, interrupts: Interrupts, console: Console
+) -> NoReturn:
     """Stream until a child ends or we are asked to; raises which. A daemon that wants a restart gets it."""
     stream = DevStream(environment.control, console)
     while True:
@@ -117,6 +124,7 @@ def _watch(environment: DevEnvironment, interrupts: Interrupts, console: Console
                 raise
             console.note("the daemon asks to be started again …")
             environment.restart_daemon()
+            _record(environment, directory)
             console.print("the daemon is back")
             stream = DevStream(environment.control, console)
         try:

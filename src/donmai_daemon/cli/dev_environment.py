@@ -58,7 +58,7 @@ class DevEnvironment:
         self._environ = child_environment(environ)
         self._platform: Child | None = None
         self._daemon: Child | None = None
-        self._keys: Keys | None = None
+        self.keys = Keys("", "")
         self.platform_url = ""
         self.control_url = ""
         self.control = ControlClient(())
@@ -67,39 +67,27 @@ class DevEnvironment:
         """Serve the platform on `port`, or on a free one where it is taken or 0. Returns when it answers."""
         port = free_port(port)
         self.platform_url = f"http://{LOOPBACK}:{port}"
-        serve = [
-            *OURSELVES,
-            "platform",
-            "serve",
-            "--host",
-            LOOPBACK,
-            "--port",
-            str(port),
-            "--data-dir",
-            str(self._directory.platform_data),
-        ]
-        self._platform = self._start("platform", serve, {})
+        serve = [*OURSELVES, "platform", "serve", "--data-dir", str(self._directory.platform_data)]
+        self._platform = self._start("platform", [*serve, "--host", LOOPBACK, "--port", str(port)], {})
         probe = ControlClient([TcpEndpoint(LOOPBACK, port, Path(os.devnull))])
         self._wait(lambda: _answers_200(probe, "/healthz"), "the platform does not answer")
 
-    def provide_keys(self) -> Keys:
-        """The keys of the last run where the platform still knows them, else new ones."""
+    def provide_keys(self) -> None:
+        """Take the keys of the last run where the platform still knows them, else new ones."""
         keys = self._directory.read_keys()
         if keys is None or not self._knows(keys):
             keys = self._mint()
             self._directory.write_keys(keys)
-        self._keys = keys
-        return keys
+        self.keys = keys
 
     def start_daemon(self, port: int) -> None:
         """Run the daemon with its control API on `port`, or on a free one. Returns when a beat was accepted."""
-        assert self._keys is not None
         directory, state = self._directory, self._directory.state
         port = free_port(port)
         self.control_url = f"http://{LOOPBACK}:{port}"
         directory.provide_config()
         run = [*OURSELVES, "host", "run", "--config", str(directory.config), "--state-dir", str(state.directory)]
-        environ = {"DONMAI_DAEMON_TOKEN": self._keys.worker, "DONMAI_PLATFORM__URL": self.platform_url}
+        environ = {"DONMAI_DAEMON_TOKEN": self.keys.worker, "DONMAI_PLATFORM__URL": self.platform_url}
         self._daemon = self._start("daemon", [*run, "--host", LOOPBACK, "--port", str(port)], environ)
         self.control = ControlClient(
             [UnixEndpoint(state.control_socket), TcpEndpoint(LOOPBACK, port, state.control_token)]
@@ -201,6 +189,6 @@ def free_port(wanted: int) -> int:
 
 def _answers_200(client: ControlClient, path: str) -> bool:
     try:
-        return client.text(path)[0] == 200
+        return client.probe(path) == 200
     except _NO_ANSWER:
         return False

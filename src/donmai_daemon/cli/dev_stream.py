@@ -39,7 +39,7 @@ class DevStream:
         self._compare_conditions(self._client.get("/api/daemon/status"))
 
     def _mutations(self) -> list[tuple[str, JsonObject]]:
-        listed = self._client.get("/api/daemon/mutations?limit=500").get("mutations")
+        listed = self._client.get("/api/daemon/mutations?limit=100").get("mutations")
         records = [m for m in listed if isinstance(m, dict)] if isinstance(listed, list) else []
         return [(text_or_none(record, "id") or "", record) for record in records]
 

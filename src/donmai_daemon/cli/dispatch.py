@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TextIO, cast
 
-from donmai_daemon.cli.console import Console
+from donmai_daemon.cli.console import Console, ReaderGone
 from donmai_daemon.cli.parser import Parser
 from donmai_daemon.errors import DonmaiError, UsageError
 
@@ -66,13 +66,10 @@ examples:
 
 def guarded(argv: list[str]) -> int:
     """Run `argv` on the process's own streams; every error on purpose becomes one line and an exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    console = Console(sys.stdout, sys.stderr, os.environ)
+    console = Console(_usable(sys.stdout), _usable(sys.stderr), os.environ)
     try:
         code = dispatch(argv, console)
-        sys.stdout.flush()
+        console.flush()
     except UsageError as error:
         console.error(error)
         return 2
@@ -81,14 +78,20 @@ def guarded(argv: list[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    except OSError as error:
-        if error.errno not in (errno.EPIPE, errno.EIO):
-            raise
-        # The reader had enough (`| head`), or the terminal is gone. Python would flush once more at exit and complain;
-        # let it flush into nothing.
+    except ReaderGone:
+        # Python would flush once more at exit and complain; let it flush into nothing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
+
+
+def _usable(stream: TextIO | None) -> TextIO:
+    """A standard stream that writes whatever its encoding, and nowhere where the process was started without it."""
+    if stream is None:
+        return Path(os.devnull).open("w")
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+    return stream
 
 
 def dispatch(argv: list[str], console: Console) -> int:

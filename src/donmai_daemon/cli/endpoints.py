@@ -81,7 +81,8 @@ def _refuse_foreign(host: str) -> None:
     is_ipv4_loopback = host.startswith("127.") and host.replace(".", "").isdigit()
     if host not in ("localhost", "::1") and not is_ipv4_loopback:
         raise UsageError(
-            f"--host {host}: the control API is on loopback only", hint="use 127.0.0.1, ::1 or localhost"
+            f"{host} is not a loopback address: the control API is on this machine only",
+            hint="use 127.0.0.1, ::1 or localhost",
         )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from donmai_daemon.cli.parser import Parser, bounded, examples
 
 if TYPE_CHECKING:
-    from argparse import Namespace
+    from argparse import Namespace, _SubParsersAction
     from collections.abc import Callable
 
     from donmai_daemon.cli.console import Console
@@ -74,6 +74,7 @@ def build(parser: Parser) -> None:
         verb.set_defaults(run=_later("install", name))
 
     _build_config(verbs.add_parser("config", help="check or show the configuration file; needs no daemon"), place)
+    _build_work(verbs, place)
     _build_mutations(
         verbs.add_parser("mutations", help="the changes this daemon received, and how each ended"), place
     )
@@ -112,6 +113,22 @@ def _build_config(parser: Parser, place: Parser) -> None:
         verb.add_argument("--json", action="store_true", help="as JSON")
     check.set_defaults(run=_later("configuration", "check"))
     show.set_defaults(run=_later("configuration", "show"))
+
+
+def _build_work(verbs: _SubParsersAction[Parser], place: Parser) -> None:
+    """Projects, policy, sessions: what this machine works on."""
+    from donmai_daemon.cli import model_access, project, session, setting
+
+    project.build(verbs.add_parser("project", help="whose work is taken, and from which repositories"), place)
+    model_access.build(
+        verbs.add_parser("model-access", help="the model-access policy, and what it decides; needs no daemon"),
+        place,
+    )
+    session.build(verbs.add_parser("sessions", aliases=["session"], help="the work that runs here"), place)
+    session.build_drain(
+        verbs.add_parser("drain", parents=[place], help="take no new work, and wait until what runs has ended")
+    )
+    setting.build(verbs.add_parser("set", parents=[place], help="write a setting into the configuration file"))
 
 
 def _build_mutations(parser: Parser, place: Parser) -> None:

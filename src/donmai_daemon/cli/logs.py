@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from typing import TYPE_CHECKING, BinaryIO
 
 from donmai_daemon import paths
-from donmai_daemon.cli.console import clean
 from donmai_daemon.cli.endpoints import home
 from donmai_daemon.cli.log_line import readable
 from donmai_daemon.errors import DonmaiError
@@ -62,7 +62,8 @@ def _readable(line: str, console: Console) -> None:
 
 
 def _raw(line: str, console: Console) -> None:
-    console.print(clean(line))
+    """Still JSON: what is not printable becomes an escape that JSON has."""
+    console.print("".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line))
 
 
 def _follow(log: BinaryIO, path: Path, show: Callable[[str], None]) -> None:

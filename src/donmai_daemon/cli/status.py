@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from donmai_daemon.cli.client import client_for
 from donmai_daemon.cli.console import clean
 from donmai_daemon.cli.when import ago, clock, duration
-from donmai_daemon.errors import DaemonNotRunning, DaemonSilent
+from donmai_daemon.errors import DaemonNotRunning, DaemonRefused, DaemonSilent
 from donmai_daemon.model.json import Json, JsonObject, int_or_none, text_or_none
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def status(arguments: Namespace, console: Console) -> int:
         time.sleep(_WATCH_SECONDS)
         try:
             answer = client.get("/api/daemon/status")
-        except (DaemonNotRunning, DaemonSilent) as error:
+        except (DaemonNotRunning, DaemonRefused, DaemonSilent) as error:
             answer = {"status": error.message}
 
 
