@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -197,3 +198,54 @@ async def test_connections_are_counted(tmp_path: Path) -> None:
                 received = await closed(stream)
             reply = parse(received) if received else None
         assert reply.status == 200
+
+
+def damaged(request: bytes, rng: random.Random) -> bytes:
+    """A request with a few bytes lost, changed, doubled or put in."""
+    data = bytearray(request)
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(data))
+        match rng.randrange(4):
+            case 0:
+                del data[at : at + rng.randint(1, 9)]
+            case 1:
+                data[at] = rng.randrange(256)
+            case 2:
+                data[at:at] = data[at : at + rng.randint(1, 30)]
+            case _:
+                data[at:at] = rng.choice(
+                    (b"\r\n", b"\0", b"%", b":", b"  ", b"\r\nHost: x", b"Expect: 100-continue\r\n")
+                )
+        if not data:
+            break
+    return bytes(data)
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_no_bytes_confuse_the_server(tmp_path: Path, seed: int) -> None:
+    """Damaged requests without the token get answers in the known shape or none; nothing is done, nothing breaks."""
+    rng = random.Random(seed)
+    async with surface(tmp_path) as served:
+        chunked = b"Transfer-Encoding: chunked\r\n\r\n5\r\n{    \r\n1\r\n}\r\n0\r\n\r\n"
+        requests = [
+            get(served),
+            get(served, "/api/daemon/mutations/a%2Fb?limit=1") + get(served, "/metrics"),
+            post(served, "/api/daemon/mutations", b'{"op":"project.add","params":{"id":"a"}}', token="f" * 64),
+            get(served).replace(b"GET", b"POST").removesuffix(b"\r\n") + chunked + get(served),
+        ]
+        for _ in range(60):
+            async with connected(served) as stream:
+                try:
+                    await stream.send(damaged(rng.choice(requests), rng))
+                    await stream.send_eof()
+                except (anyio.BrokenResourceError, OSError):
+                    continue  # refused before all of it was sent
+                received = await closed(stream)
+            for part in received.split(b"HTTP/1.1 ")[1:]:
+                reply = parse(b"HTTP/1.1 " + part)
+                assert reply.status in (100, 200, 400, 401, 403, 404, 405, 413, 431, 501), received
+                if reply.status >= 400 and reply.body:
+                    assert set(reply.object) == {"error", "code"}
+        assert (await served.ask("GET", "/healthz")).body == b"ok"
+        assert served.daemon.acts == []
+        assert served.daemon.submitted == []

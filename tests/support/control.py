@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -277,6 +278,32 @@ async def answer_of(stream: anyio.abc.SocketStream, *, head_only: bool = False) 
     return parse(received)
 
 
+class Faults(logging.Handler):
+    """Collects what the server and the event loop complain about: each is a mistake of ours, whatever was sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seen.append(self.format(record))
+
+
+@contextmanager
+def no_faults() -> Iterator[None]:
+    """Raise where uvicorn or asyncio logged anything."""
+    faults = Faults()
+    loggers = [logging.getLogger(name) for name in ("uvicorn.error", "asyncio")]
+    for logger in loggers:
+        logger.addHandler(faults)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(faults)
+    assert faults.seen == []
+
+
 @asynccontextmanager
 async def surface(
     directory: Path,
@@ -292,12 +319,13 @@ async def surface(
     sockets = bind("127.0.0.1", 0, directory / "control.sock")
     app = ControlApp(sockets.port, SystemClock(), body_seconds)
     groups = control_routes(behind, behind, behind, more)
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(lambda task_status: serve(app, sockets, limits=limits, task_status=task_status))
-        served = Surface(sockets, app, behind, groups)
-        if started:
-            served.open()
-        try:
-            yield served
-        finally:
-            tasks.cancel_scope.cancel()
+    with no_faults():
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(lambda task_status: serve(app, sockets, limits=limits, task_status=task_status))
+            served = Surface(sockets, app, behind, groups)
+            if started:
+                served.open()
+            try:
+                yield served
+            finally:
+                tasks.cancel_scope.cancel()
