@@ -12,7 +12,7 @@ from donmai_daemon.ops.block import Block
 from donmai_daemon.ops.lexis import Path
 from donmai_daemon.ops.outline import Outline
 from donmai_daemon.ops.place import Place, enclosing, find, in_order
-from donmai_daemon.ops.render import Tables, leaves, nested, render_path, render_value, wrapped
+from donmai_daemon.ops.render import Tables, leaves, nested, render_path, render_value
 from donmai_daemon.ops.splice import (
     joined,
     lead,
@@ -30,11 +30,9 @@ def create(outline: Outline, path: Path, tables: Tables) -> Outline:
     """Put in the entry `path`, which is not there: behind its nearest relatives, or at the end."""
     around = enclosing(outline, path)
     if around is not None:
-        # A table that dotted keys have made is only there for more dotted keys, so the key is dotted as far.
-        below = path[len(around.path) :]
-        length = 1 + max((_shared(item.key.parts, below) for item in around.items()), default=0)
-        value = wrapped(below[length:], nested(tables))
-        return with_item(outline, around, f"{render_path(below[:length])} = {render_value(value)}".encode())
+        # A dotted key, so that no table comes with the entry which would stay behind when it goes.
+        key = render_path(path[len(around.path) :])
+        return with_item(outline, around, f"{key} = {render_value(nested(tables))}".encode())
     sibling = next((b for n in range(len(path), 0, -1) if (b := outline.last_under(path[:n])) is not None), None)
     at = len(outline.blocks) - 1 if sibling is None else outline.blocks.index(sibling)
     last = at == len(outline.blocks) - 1
@@ -46,11 +44,6 @@ def create(outline: Outline, path: Path, tables: Tables) -> Outline:
         head, entry = head + outline.newline, without_newline(entry)
     blank = b"" if outline.empty else outline.newline
     return outline.replaced(at, at + 1, head + blank + entry + rest)
-
-
-def _shared(one: Path, other: Path) -> int:
-    """How many parts both paths begin with."""
-    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def remove(outline: Outline, path: Path) -> Outline:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from donmai_daemon.ops.entries import create
 from donmai_daemon.ops.lexis import Path, gap_end, read_elements
 from donmai_daemon.ops.outline import Outline
-from donmai_daemon.ops.place import exact, exact_or_none, find, in_order
+from donmai_daemon.ops.place import exact, find, in_order
 from donmai_daemon.ops.render import Value, render_key, render_value
 from donmai_daemon.ops.splice import (
     lead,
@@ -21,9 +21,12 @@ from donmai_daemon.ops.style import Style, body_indent
 
 
 def set_key(outline: Outline, path: Path, key: str, value: Value) -> Outline:
-    """Write `key` in the table `path`, which is there: in place of its value, or behind what the table has."""
-    if (there := exact_or_none(outline, (*path, key))) is not None:
-        return with_value(outline, there, render_value(value))
+    """Write `key` in the table `path`, which is there: in place of its value, or behind what the table has.
+
+    Raises `EditRefused` where the key is a table under a header of its own, or made by dotted keys.
+    """
+    if find(outline, (*path, key)):
+        return with_value(outline, exact(outline, (*path, key)), render_value(value))
     text = f"{render_key(key)} = {render_value(value)}".encode()
     for block in outline.headed(path):
         if not block.array:
@@ -66,7 +69,7 @@ def _made_for_one_key(outline: Outline, at: int) -> bool:
         len(block.statements) == 1
         and first.block is not block
         and block.text[: block.body] == header
-        and block.own_end(last=True) == block.content_end
+        and block.own_end(last=at == len(outline.blocks) - 1) == block.content_end
         and before.text[lead(before.text, before.content_end, len(before.text)) :] == outline.newline
     )
 

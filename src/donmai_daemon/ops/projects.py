@@ -23,7 +23,8 @@ def read_add(fields: Fields) -> JsonObject:
     problem = urls.problem(repository)
     if problem is not None:
         raise fields.fail("repository", problem)
-    return {"id": project_id, "repository": repository}
+    # Blanks around it are no part of a URL; for the rest the file keeps it as given.
+    return {"id": project_id, "repository": repository.strip()}
 
 
 def add(document: Document, params: JsonObject) -> Result:

@@ -67,10 +67,3 @@ def leaves(tables: Tables) -> Iterator[tuple[Path, Value]]:
             yield below, {}
         for key, value in table.items():
             yield (*below, key), value
-
-
-def wrapped(path: Path, value: Value) -> Value:
-    """`value` inside tables, one for each part of `path`."""
-    for part in reversed(path):
-        value = {part: value}
-    return value

@@ -65,10 +65,10 @@ def without_item(outline: Outline, place: Place) -> Outline:
     items = list(read_items(text, place.table))
     at = next(n for n, item in enumerate(items) if item.key.start == pair.key.start)
     start, end = pair.key.start, gap_end(text, pair.value_end)
-    if at < len(items) - 1:
-        end = items[at + 1].key.start
-    elif at:
+    if at:
         start, end = items[at - 1].value_end, pair.value_end
+    elif len(items) > 1:
+        end = items[1].key.start
     return spliced(outline, place.block, start, end, b"")
 
 

@@ -48,8 +48,9 @@ def problem(url: str) -> str | None:
 
 def normalise(url: str) -> str:
     """The form in which URLs of one repository are equal: host and path in lower case, no `/` or `.git` at the end."""
-    url = url.strip()
-    scheme, separator, rest = url.rpartition("://")
+    scheme, separator, rest = url.strip().partition("://")
+    if not separator:
+        scheme, rest = "", scheme
     user, at, place = rest.partition("@") if "@" in rest.partition("/")[0] else ("", "", rest)
     place = place.lower().rstrip("/").removesuffix(".git").rstrip("/")
     return f"{scheme.lower()}{separator}{user}{at}{place}"
