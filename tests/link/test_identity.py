@@ -39,8 +39,9 @@ from donmai_daemon.link.client import PlatformClient
 from donmai_daemon.link.credentials import Credentials, CredentialsCache
 from donmai_daemon.link.identity import Identity
 from donmai_daemon.model.admission import AdmissionReport
+from donmai_daemon.model.config import PlatformLink
 from donmai_daemon.model.json import Json, JsonObject
-from donmai_daemon.model.registration import HostInfo, Registration
+from donmai_daemon.model.registration import HostInfo, Registered, Registration
 from donmai_daemon.model.secret import Secret
 from donmai_daemon.store.atomic import write_private
 
@@ -567,6 +568,33 @@ async def test_a_cancelled_attempt_is_taken_over(machine: Machine, identity: Ide
     assert machine.platform.lines == [REGISTER] * 2
 
 
+class CancelledByItsAnswer(PlatformClient):
+    """Cancels `scope` at the very moment a registration is answered."""
+
+    scope: anyio.CancelScope
+
+    async def register(self, token: Secret, registration: Registration) -> Registered:
+        answer = await super().register(token, registration)
+        self.scope.cancel()
+        return answer
+
+
+async def test_what_was_answered_is_kept_though_cancelled(machine: Machine) -> None:
+    """A task that is cancelled between the answer and the disk still keeps the worker it became: no second one is made."""
+    machine.platform.will(answer(registered()))
+    link = PlatformLink(url=machine.platform.url)
+    async with CancelledByItsAnswer(link, machine.clock, "1.2.3", {}) as client:
+        identity = machine.start(client)
+        client.scope = anyio.CancelScope()
+        with client.scope:
+            await identity.current()
+            await anyio.sleep_forever()
+        assert identity.worker_id == "wkr_1"
+        assert json.loads(machine.file.read_text())["workerId"] == "wkr_1"
+        await identity.current()
+    assert machine.platform.lines == [REGISTER]
+
+
 async def _all_at_once(
     machine: Machine,
     identity: Identity,
@@ -688,11 +716,16 @@ async def test_a_failed_refresh_ahead_of_time_is_tried_again(machine: Machine, i
             waits.append(machine.clock.next_wake)
             assert await identity.current() == first
         assert waits == pytest.approx([0.5, 1, 2, 4])
-        machine.platform.will(answer(refreshed("rt_2")))
+        machine.platform.will(answer(refreshed("rt_2", **expires(machine, 3600))), Reply(b"", end="close"))
         machine.clock.step(4)
         await machine.platform.requests(6)
+        await machine.clock.sleepers()
+        machine.clock.step(3300)
+        await machine.platform.requests(7)
+        await machine.clock.sleepers()
+        assert machine.clock.next_wake == pytest.approx(0.5)  # the next failure is the first again
         group.cancel_scope.cancel()
-    assert machine.platform.lines == [REGISTER] + [REFRESH] * 5
+    assert machine.platform.lines == [REGISTER] + [REFRESH] * 6
 
 
 async def test_gone_ahead_of_time_waits_with_a_good_token(machine: Machine, identity: Identity) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 from urllib.parse import quote
 
 import structlog
@@ -72,7 +72,7 @@ class PlatformClient:
         self._noted: set[str] = set()
         self._log = structlog.get_logger("link")
 
-    async def __aenter__(self) -> PlatformClient:
+    async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
         return self
 

@@ -12,7 +12,7 @@ class RegistrationFloor:
     """Keeps registrations of a machine that was a worker before at least 60 s apart.
 
     Two machines with one machine id take the registration from each other for ever. So each further time within an hour
-    doubles the distance, up to the hour, and is a conflict that a person has to look at.
+    doubles the distance, and is a conflict that a person has to look at.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -45,4 +45,4 @@ class RegistrationFloor:
         return [moment for moment in self._again if moment > since]
 
     def _distance(self) -> float:
-        return min(_FLOOR * 2.0 ** max(0, len(self._recent()) - 1), _WINDOW)
+        return _FLOOR * 2.0 ** max(0, len(self._recent()) - 1)  # half an hour at most: then the window runs out
