@@ -53,7 +53,7 @@ def _project(after: dict[str, object], op: str, params: JsonObject) -> None:
         return
     project = _table(projects, name)
     enabled = op != "project.disable"
-    if isinstance(project.get("enabled"), dict) and project.get("enabled", True) is not enabled:
+    if not isinstance(project.get("enabled", True), bool):
         raise Impossible("enabled")
     project["enabled"] = enabled
     if op == "project.add":
@@ -66,7 +66,7 @@ def _project(after: dict[str, object], op: str, params: JsonObject) -> None:
 
 
 def meaning(values: Mapping[str, object]) -> dict[str, object]:
-    """`values` without what means nothing: `enabled = true`, empty lists and tables of ours."""
+    """`values` without what means nothing: `enabled = true`, unknown keys of a policy, empty lists and tables of ours."""
     after = copy.deepcopy(dict(values))
     projects = after.get("projects")
     for project in projects.values() if isinstance(projects, dict) else ():
@@ -77,9 +77,9 @@ def meaning(values: Mapping[str, object]) -> dict[str, object]:
         workloads = block.get("workloads")
         policies = [block.get("default"), *(workloads.values() if isinstance(workloads, dict) else ())]
         for policy in policies:
-            for key in ("matrix", "auth_order"):
-                if isinstance(policy, dict) and not policy.get(key):
-                    policy.pop(key, None)
+            for key in list(policy) if isinstance(policy, dict) else ():
+                if key not in {"matrix", "auth_order"} or policy[key] in ({}, []):
+                    del policy[key]
         if workloads == {}:
             del block["workloads"]
     return {key: value for key, value in after.items() if value != {} or key not in {"projects", "model_access"}}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from donmai_daemon.model.config import AUTH_MODES, WORKLOADS
 from donmai_daemon.model.json import Json, JsonObject
 from donmai_daemon.ops.document import Document
@@ -13,6 +11,7 @@ from donmai_daemon.ops.render import Table, Value
 from donmai_daemon.ops.result import Changed, Result, Unchanged
 
 _BLOCK: Path = ("model_access",)
+_CELL = ("allowed", "host", "model", "enforce")
 _MODES = ", ".join(AUTH_MODES)
 
 
@@ -89,21 +88,13 @@ def _path(params: JsonObject) -> Path:
 
 def _meaning(policy: object) -> tuple[object, object] | None:
     """What a policy in the file says, for comparison; None where it is not one. Unknown keys say nothing."""
-    if not isinstance(policy, Mapping):
+    if not isinstance(policy, dict) or not isinstance(matrix := policy.get("matrix", {}), dict):
         return None
-    matrix = policy.get("matrix", {})
-    if not isinstance(matrix, Mapping):
-        return None
-    known = ("allowed", "host", "model", "enforce")
-    rows = {
-        row: {
-            mode: {k: cell[k] for k in known if k in cell}
-            for mode, cell in cells.items()
-            if isinstance(cell, Mapping)
-        }
-        for row, cells in matrix.items()
-        if isinstance(cells, Mapping)
-    }
+    rows: dict[str, dict[str, object]] = {}
+    for row, cells in matrix.items():
+        if not isinstance(cells, dict) or not all(isinstance(cell, dict) for cell in cells.values()):
+            return None
+        rows[row] = {mode: {key: cell[key] for key in _CELL if key in cell} for mode, cell in cells.items()}
     return rows, policy.get("auth_order", [])
 
 

@@ -33,7 +33,7 @@ def add(document: Document, params: JsonObject) -> Result:
     project = _project(document, path)
     if project is None:
         return Changed(document.with_entry(path, [((), {"repositories": [url]})]))
-    after = document if project.get("enabled", True) is True else document.switched(path, on=True)
+    after = document if project.get("enabled", True) else document.switched(path, on=True)
     repositories = project.get("repositories")
     if repositories is None:
         after = after.with_key(path, "repositories", [url])
@@ -56,7 +56,7 @@ def enable(document: Document, params: JsonObject) -> Result:
     project = _project(document, path)
     if project is None:
         return Changed(document.with_entry(path, [((), {})]))
-    return Unchanged() if project.get("enabled", True) is True else Changed(document.switched(path, on=True))
+    return Unchanged() if project.get("enabled", True) else Changed(document.switched(path, on=True))
 
 
 def disable(document: Document, params: JsonObject) -> Result:
@@ -70,9 +70,7 @@ def disable(document: Document, params: JsonObject) -> Result:
     disabled: Table = {"enabled": False}
     if project is None:
         return Changed(document.with_entry(path, [((), disabled)]))
-    if project.get("enabled", True) is False:
-        return Unchanged()
-    return Changed(document.switched(path, on=False))
+    return Changed(document.switched(path, on=False)) if project.get("enabled", True) else Unchanged()
 
 
 def _path(params: JsonObject) -> Path:
@@ -81,6 +79,10 @@ def _path(params: JsonObject) -> Path:
 
 def _project(document: Document, path: Path) -> Mapping[str, object] | None:
     project = document.get(path)
-    if project is None or isinstance(project, dict):
-        return project
-    raise EditRefused("the project is not a table")
+    if project is None:
+        return None
+    if not isinstance(project, dict):
+        raise EditRefused("the project is not a table")
+    if not isinstance(project.get("enabled", True), bool):
+        raise EditRefused("the project's enabled is neither true nor false")
+    return project
