@@ -22,9 +22,9 @@ _STILL_ENDING = "it was told to end and has not yet; what is left of it is kille
 
 
 class SessionDesk:
-    """Implements the control API's port. `platform` None: there is none to get credentials from."""
+    """Implements the control API's port."""
 
-    def __init__(self, manager: SessionManager, platform: PlatformPort | None) -> None:
+    def __init__(self, manager: SessionManager, platform: PlatformPort) -> None:
         self._manager = manager
         self._platform = platform
         self._last: dict[str, Credential] = {}
@@ -59,10 +59,9 @@ class SessionDesk:
 
     async def full_detail(self, session_id: str) -> JsonObject | None:
         detail = self.detail(session_id)
-        if detail is None or self._platform is None:
-            return detail
         record = self._manager.live(session_id)
-        assert record is not None  # nothing was awaited since it was there
+        if detail is None or record is None:
+            return None
         credential = await self._credential(record)
         # Not while it was being fetched: the session may have ended, and its detail with it.
         if self._manager.live(session_id) is None:
@@ -72,7 +71,6 @@ class SessionDesk:
 
     async def _credential(self, record: SessionRecord) -> Credential:
         """Fetched anew each time, so that a session that reads again has what is good now; the last one where that fails."""
-        assert self._platform is not None  # the caller has looked
         try:
             fresh = await self._platform.credential(record.session_id)
         except DonmaiError as error:

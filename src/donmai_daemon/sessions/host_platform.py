@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from donmai_daemon.errors import PlatformAnswerInvalid, PlatformRefused
+from donmai_daemon.errors import PlatformAnswerInvalid, PlatformRefused, PlatformUnreachable
 from donmai_daemon.link.client import PlatformClient
 from donmai_daemon.link.identity import Credentials, Identity
 from donmai_daemon.model.json import JsonObject, text_or_none
@@ -60,3 +60,18 @@ class HostPlatform:
             if error.status not in renew_at:
                 raise
         return await call(await self._identity.renew(credentials))
+
+
+class NoPlatform:
+    """Implements `PlatformPort` where no platform is configured."""
+
+    worker_id: str | None = None
+
+    async def nack(self, session_id: str, body: JsonObject) -> None:
+        raise PlatformUnreachable("no platform is configured")
+
+    async def status(self, session_id: str, body: JsonObject) -> None:
+        raise PlatformUnreachable("no platform is configured")
+
+    async def credential(self, session_id: str) -> Credential:
+        raise PlatformUnreachable("no platform is configured")

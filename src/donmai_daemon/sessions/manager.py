@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal, TypeAlias
@@ -108,7 +109,8 @@ class SessionManager:
             accepted_at=rfc3339(self._tools.clock.now()),
             origin=origin,
             worker_id=self._worker_id() or "",
-            claim_id=work.claim_id,
+            # A runner repeats what got no answer; by the claim's id it is recognised. What was not polled has none yet.
+            claim_id=work.claim_id if origin == "platform" else work.claim_id or f"clm_{secrets.token_hex(12)}",
             project_id=work.project_id,
             interactive=work.interactive,
             detail=detail_of(decision),
@@ -117,7 +119,7 @@ class SessionManager:
         session = self._sessions[work.session_id] = Session(record, self._tools)
         try:
             await session.save(record)
-            if work.claim_id is not None:
+            if origin == "platform" and work.claim_id is not None:
                 self._tasks.start_soon(self._reporter.confirm, record)
             await session.start(standing.config)
         except OSError as error:
