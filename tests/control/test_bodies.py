@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.support.control import DIGITS, Surface, parse, surface
+from tests.support.control import DIGITS, Surface, answer_of, parse, surface
 
 from donmai_daemon.control.app import MAX_BODY_BYTES, MAX_DISCARDED_BYTES
 
@@ -57,14 +57,11 @@ async def test_a_long_body_is_answered_even_while_it_is_sent(tmp_path: Path) -> 
 
 async def test_an_endless_body_is_cut_off(tmp_path: Path) -> None:
     """Nobody keeps the daemon reading: beyond 1 MiB the answer goes out and the connection is closed."""
-    async with surface(tmp_path) as served, await served.connect() as stream:
+    async with surface(tmp_path, body_seconds=3600) as served, await served.connect() as stream:
         await stream.send(head(served, "Transfer-Encoding: chunked"))
         for _ in range(17):
             await stream.send(chunk(b" " * 65536))
-        received = b""
-        while b"\r\n\r\n" not in received:
-            received += await stream.receive()
-        reply = parse(received)
+        reply = await answer_of(stream)
         assert (reply.status, reply.headers["connection"]) == (413, "close")
 
 

@@ -44,6 +44,7 @@ ROUTER = Router(
         (b"/things/special", "/things/special", {}),
         (b"/things/%73pecial", "/things/{id}", {"id": "special"}),
         (b"/things/a%20b%2Fc%C3%A4+d", "/things/{id}", {"id": "a b/cä+d"}),
+        (b"/things/" + b"x" * 512, "/things/{id}", {"id": "x" * 512}),
         (b"/things/%2525", "/things/{id}", {"id": "%25"}),
         (b"/things/%zz", "/things/{id}", {"id": "%zz"}),
         (b"/things/1/parts/2", "/things/{id}/parts/{part}", {"id": "1", "part": "2"}),
@@ -59,10 +60,20 @@ def test_a_path_finds_its_route(path: bytes, pattern: str, params: dict[str, str
 
 @pytest.mark.parametrize(
     "path",
-    [b"", b"/", b"things", b"/things/", b"/things//", b"/things/%ff", b"/things/1/parts", b"/things/1/parts/2/3"],
+    [
+        b"",
+        b"/",
+        b"things",
+        b"/things/",
+        b"/things//",
+        b"/things/%ff",
+        b"/things/1/parts",
+        b"/things/1/parts/2/3",
+        b"/things/" + b"x" * 513,
+    ],
 )
 def test_a_path_may_find_nothing(path: bytes) -> None:
-    """Empty segments, invalid UTF-8 and other depths name nothing."""
+    """Empty segments, over-long ones, invalid UTF-8 and other depths name nothing."""
     assert ROUTER.find(path) is None
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.support.control import DIGITS, TOKEN, Reply, StandInDaemon, Surface, answer_of, surface
+from tests.support.control import TOKEN, Reply, StandInDaemon, Surface, answer_of, surface
 
 from donmai_daemon.clock import SystemClock
 from donmai_daemon.control.app import ControlApp
@@ -100,7 +100,12 @@ async def test_a_request_in_flight_is_answered_before_the_end(tmp_path: Path) ->
     replies: list[Reply] = []
 
     async def ask() -> None:
-        replies.append(await served.ask("POST", "/api/daemon/mutations", SUBMISSION, token=DIGITS))
+        head = f"POST /api/daemon/mutations HTTP/1.1\r\nHost: x\r\nContent-Length: {len(SUBMISSION)}\r\n"
+        async with await served.connect(unix=True) as stream:
+            await stream.send(f"{head}Content-Type: application/json\r\n\r\n".encode() + SUBMISSION)
+            replies.append(await answer_of(stream))
+            with pytest.raises(anyio.EndOfStream):  # although the connection was to be kept
+                await stream.receive()
 
     async def release() -> None:
         while await connects(served):
@@ -108,7 +113,7 @@ async def test_a_request_in_flight_is_answered_before_the_end(tmp_path: Path) ->
         assert replies == []
         hold.set()
 
-    limits = Limits(grace_seconds=3600.0)
+    limits = Limits(grace_seconds=3600.0, keep_alive_seconds=3600)
     async with anyio.create_task_group() as tasks, surface(tmp_path, daemon, limits=limits) as served:
         tasks.start_soon(ask)
         await daemon.entered.wait()

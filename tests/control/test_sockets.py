@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from donmai_daemon.control.peer import TCP_PEER, peer_of
+from donmai_daemon.control.peer import TCP_PEER, Peer, peer_of
 from donmai_daemon.control.sockets import bind
 from donmai_daemon.errors import AddressUnavailable, ConfigInvalid
 
@@ -161,3 +161,5 @@ def test_the_kernel_says_who_connected() -> None:
     with socket.socket(socket.AF_INET) as tcp:
         assert peer_of(tcp) is TCP_PEER
     assert not TCP_PEER.trusted
+    assert Peer(is_unix=True, uid=0).trusted
+    assert not Peer(is_unix=True, uid=os.geteuid() + 1).trusted

@@ -72,8 +72,6 @@ def _configure(app: ASGI3Application, limits: Limits) -> Config:
         log_config=None,
         log_level="error",  # its warnings are about what callers send, and any local user can send it
         access_log=False,
-        server_header=False,
-        date_header=False,
         proxy_headers=False,
         forwarded_allow_ips="",
         workers=1,

@@ -60,7 +60,6 @@ def _create(path: Path) -> None:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _PRIVATE)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                os.fchmod(file.fileno(), _PRIVATE)  # the umask took bits from the mode given to open()
                 file.write(secrets.token_hex(32).encode("ascii"))
                 file.flush()
                 os.fsync(file.fileno())
