@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.bounded import bounded
 from tests.support.ops import POLICY, URL, run
 from tests.support.toml_documents import NASTY, documents
 
@@ -12,7 +13,6 @@ from donmai_daemon.model.json import JsonObject
 from donmai_daemon.ops.document import Document
 
 EMPTY_POLICY: JsonObject = {"matrix": {}}
-BOUNDED = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def adds_and_removes(document: Document) -> None:
@@ -83,7 +83,7 @@ def test_every_kind_of_last_line(beginning: bytes, ending: bytes) -> None:
 
 
 @given(documents(), st.booleans())
-@BOUNDED
+@bounded(120)
 def test_generated_documents(data: bytes, policies: bool) -> None:
     """On generated documents an entry that was not there comes and goes without a trace."""
     document = Document.parse(data)
@@ -104,7 +104,7 @@ def test_generated_documents(data: bytes, policies: bool) -> None:
     documents(),
     st.lists(st.text("ab.\"'\\ é🚀", min_size=1, max_size=4).filter(str.strip), unique=True, max_size=4),
 )
-@BOUNDED
+@bounded(120)
 def test_many_created_removed_in_any_order(data: bytes, names: list[str]) -> None:
     """Several entries with awkward ids, taken out in the reverse order or in the same one, leave the same bytes."""
     start = document = Document.parse(data)

@@ -7,6 +7,7 @@ import re
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.bounded import bounded
 from tests.support.model_of_ops import Impossible, expected, meaning
 from tests.support.ops import POLICY, URL, result_of
 from tests.support.toml_documents import NASTY, PROJECT_IDS, WORKLOADS, documents
@@ -92,14 +93,14 @@ def check(document: Document, op: str, params: JsonObject) -> Document:
 
 
 @given(documents(), OPERATIONS)
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@bounded(400)
 def test_one_operation(data: bytes, operation: tuple[str, JsonObject]) -> None:
     """One operation on a generated document means what a model on plain values says it means."""
     check(Document.parse(data), *operation)
 
 
 @given(documents(), st.lists(OPERATIONS, min_size=2, max_size=12))
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@bounded(80)
 def test_sequences(data: bytes, operations: list[tuple[str, JsonObject]]) -> None:
     """A sequence of operations on one document keeps its meaning, step by step."""
     document = Document.parse(data)
@@ -109,7 +110,7 @@ def test_sequences(data: bytes, operations: list[tuple[str, JsonObject]]) -> Non
 
 
 @given(documents(), st.lists(OPERATIONS, min_size=1, max_size=30))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@bounded(60)
 def test_batches(data: bytes, operations: list[tuple[str, JsonObject]]) -> None:
     """A batch verified once at its end is the same document as one that is parsed again after every step."""
     batch = Document.parse(data)
@@ -125,7 +126,7 @@ def test_batches(data: bytes, operations: list[tuple[str, JsonObject]]) -> None:
 
 @pytest.mark.parametrize("data", NASTY, ids=range(len(NASTY)))
 @given(operations=st.lists(OPERATIONS, max_size=6))
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@bounded(10)
 def test_nasty_documents(data: bytes, operations: list[tuple[str, JsonObject]]) -> None:
     """The hand-made nasty documents take every sequence as well."""
     document = Document.parse(data)
@@ -134,7 +135,7 @@ def test_nasty_documents(data: bytes, operations: list[tuple[str, JsonObject]]) 
 
 
 @given(documents(), st.sampled_from(PROJECT_IDS))
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@bounded(200)
 def test_off_and_on(data: bytes, name: str) -> None:
     """Disabled and enabled again, a project that was there and enabled is as it was, to the byte."""
     document = Document.parse(data)

@@ -6,7 +6,7 @@ from donmai_daemon.model.config import AUTH_MODES, WORKLOADS
 from donmai_daemon.model.json import Json, JsonObject
 from donmai_daemon.ops.document import Document
 from donmai_daemon.ops.lexis import Path
-from donmai_daemon.ops.params import Fields
+from donmai_daemon.ops.params import Fields, short
 from donmai_daemon.ops.render import Table, Value
 from donmai_daemon.ops.result import Changed, Result, Unchanged
 
@@ -23,7 +23,7 @@ def read_clear(fields: Fields) -> JsonObject:
 def read_set(fields: Fields) -> JsonObject:
     values = read_clear(fields)
     if values and values["workload"] not in WORKLOADS:
-        raise fields.fail("workload", "unknown workload")
+        raise fields.fail("workload", f'unknown workload "{short(str(values["workload"]))}"')
     policy = fields.fields("policy")
     matrix = policy.fields("matrix")
     rows: JsonObject = {}

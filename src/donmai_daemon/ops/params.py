@@ -14,7 +14,14 @@ from donmai_daemon.model.json import Json, JsonObject
 
 MAX_TEXT_CHARS = 512
 MAX_PARAMS_BYTES = 16 * 1024
+_MAX_SHOWN_CHARS = 64
 _FORBIDDEN = {"Cc", "Cs", "Zl", "Zp"}  # control characters, half surrogates, line and paragraph separators
+
+
+def short(text: str) -> str:
+    """`text` as an error may repeat it: printable, and not long."""
+    shown = text if text.isprintable() else ascii(text)
+    return shown if len(shown) <= _MAX_SHOWN_CHARS else shown[: _MAX_SHOWN_CHARS - 1] + "…"
 
 
 class Fields:
@@ -32,18 +39,19 @@ class Fields:
 
     def field(self, key: str) -> str:
         """The dotted name of `key`, cut to what a reader needs."""
-        shown = key if key.isprintable() else ascii(key)
-        shown = shown if len(shown) <= 64 else shown[:63] + "…"
+        shown = short(key)
         return f"{self._name}.{shown}" if self._name else shown
 
     def fail(self, key: str, problem: str) -> ParamsInvalid:
         return ParamsInvalid(self.field(key), problem)
 
     def text(self, key: str) -> str:
-        """A text that must be there and not be empty."""
+        """A text that must be there and say something."""
         text = self.optional_text(key)
-        if text is None:
-            raise self.fail(key, "is required" if self._take(key) is None else "must not be empty")
+        if text is None and self._source.get(key) is None:
+            raise self.fail(key, "is required")
+        if text is None or not text.strip():
+            raise self.fail(key, "must not be empty")
         return text
 
     def optional_text(self, key: str) -> str | None:
@@ -54,7 +62,7 @@ class Fields:
         if not isinstance(value, str):
             raise self.fail(key, "must be text")
         self._check(key, value)
-        return value if value.strip() else None
+        return value or None
 
     def optional_texts(self, key: str) -> list[str] | None:
         value = self._take(key)
