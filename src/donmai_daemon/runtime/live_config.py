@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -49,6 +50,7 @@ class LiveConfig:
         self._conditions = conditions
         self._fixed = _Fixed.of(loaded.config)
         self._log = structlog.get_logger("configuration")
+        self._warn(loaded.warnings, known=())
 
     @property
     def config(self) -> Config:
@@ -63,9 +65,7 @@ class LiveConfig:
         self._conditions.clear("config_invalid")
         if loaded is before:
             return
-        for warning in loaded.warnings:
-            if warning not in before.warnings:
-                self._log.warning("configuration.warning", warning=warning)
+        self._warn(loaded.warnings, known=before.warnings)
         fixed = _Fixed.of(loaded.config)
         changed = [key for name, key in _FIXED_KEYS.items() if getattr(fixed, name) != getattr(self._fixed, name)]
         if changed:
@@ -75,9 +75,15 @@ class LiveConfig:
         else:
             self._conditions.clear("restart_required")
         if loaded.config != before.config:
+            self._log.info("configuration.changed", digest=digest)
             self.on_change()
 
     def broken(self, reason: str) -> None:
         """The file cannot be used; what was loaded last stays in effect, and so does its digest."""
         self.valid = False
         self._conditions.set("config_invalid", "error", reason)
+
+    def _warn(self, warnings: Sequence[str], known: Sequence[str]) -> None:
+        for warning in warnings:
+            if warning not in known:
+                self._log.warning("configuration.warning", warning=warning)
