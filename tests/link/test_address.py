@@ -221,9 +221,10 @@ def test_bad_proxies(proxy: str) -> None:
 
 @dataclass(frozen=True)
 class Certificates:
-    """A throw-away authority, and a server certificate for 127.0.0.1 that it signed."""
+    """A throw-away authority, a server certificate for 127.0.0.1 that it signed, and an authority that did not."""
 
     authority: Path
+    stranger: Path
     server: ssl.SSLContext
 
 
@@ -238,6 +239,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     openssl(
         "req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=Test authority"
     )
+    openssl(
+        "req", "-x509", *key, "-keyout", "other.key", "-out", "other.pem", "-days", "2", "-subj", "/CN=Stranger"
+    )
     openssl("req", *key, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=127.0.0.1")
     (directory / "san").write_text("subjectAltName=IP:127.0.0.1\n")
     openssl(
@@ -246,7 +250,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     )  # fmt: skip
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(directory / "server.pem", directory / "server.key")
-    return Certificates(directory / "ca.pem", context)
+    return Certificates(directory / "ca.pem", directory / "other.pem", context)
 
 
 async def test_ca_file_is_trusted(certificates: Certificates) -> None:
@@ -328,6 +332,21 @@ async def test_other_settings_are_used_from_the_next_request_on(certificates: Ce
             with pytest.raises(PlatformUnreachable):
                 await beat(client)
             await client.adopt(PlatformLink(url="https://elsewhere.test", ca_file=str(certificates.authority)))
+            await beat(client)
+
+
+async def test_a_replaced_ca_file_is_read_again(certificates: Certificates, tmp_path: Path) -> None:
+    """The same settings adopted once more take a certificate that was replaced under the same name."""
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(certificates.stranger.read_bytes())
+    async with scripted_platform(certificates.server) as platform:
+        platform.will(answer({"acknowledged": True}))
+        link = PlatformLink(url=f"https://127.0.0.1:{platform.port}", ca_file=str(ca_file))
+        async with client_for(link) as client:
+            with pytest.raises(PlatformUnreachable, match="certificate not trusted"):
+                await beat(client)
+            ca_file.write_bytes(certificates.authority.read_bytes())
+            await client.adopt(link)
             await beat(client)
 
 

@@ -66,7 +66,7 @@ class PlatformClient:
     """
 
     def __init__(self, platform: PlatformLink, clock: Clock, version: str, environ: Mapping[str, str]) -> None:
-        self._platform = platform
+        self._url = platform.url
         self._environ = environ
         self._transport = Transport(address_of(platform, environ), clock, f"donmai-daemon/{version}")
         self._noted: set[str] = set()
@@ -87,15 +87,12 @@ class PlatformClient:
         return self._transport.base
 
     async def adopt(self, platform: PlatformLink) -> None:
-        """Use another `[platform]` from the next request on; the URL stays the one the client was opened with.
+        """Use these settings from the next request on, and read `ca_file` again; the URL stays as it was at the start.
 
         Raises `ConfigInvalid`; the old settings stay then. Requests in flight end as they began.
         """
-        platform = replace(platform, url=self._platform.url)
-        if platform == self._platform:
-            return
-        await self._transport.adopt(address_of(platform, self._environ))
-        self._platform = platform
+        settings = replace(platform, url=self._url)
+        await self._transport.adopt(address_of(settings, self._environ))
 
     async def register(self, token: Secret, registration: Registration) -> Registered:
         """Become a worker."""
