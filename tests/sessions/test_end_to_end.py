@@ -1,0 +1,116 @@
+"""Work from the platform's queue to its end, through real processes: platform, daemon, runner, git, agent."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.agent import git, make_repository, shell, until
+from tests.support.platform import PlatformProcess
+from tests.support.workplace import Machine, Workplace
+
+QUICK = ("--heartbeat-interval", "1", "--poll-interval", "1")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Workplace]:
+    with PlatformProcess.embedded(tmp_path / "platform", QUICK) as platform:
+        yield Workplace(platform)
+
+
+def config(script: str, more: str = '[admission]\nmode = "all-routed"\n') -> str:
+    return f"{more}[agent]\ncommand = {json.dumps(shell(script))}\n"
+
+
+def test_queued_work_is_done_and_told(place: Workplace, tmp_path: Path) -> None:
+    """The platform queues, the daemon claims, the runner clones a real repository and runs a script; completed."""
+    repository = make_repository(tmp_path / "repository")
+    machine = Machine(
+        tmp_path / "machine", place.platform, place.worker_key, config('cat file; test "$(cat)" = "do it"')
+    )
+    machine.start()
+    try:
+        session = place.queue(repository=str(repository), ref="main", prompt="do it")
+        assert place.until_ended(session) == "completed", machine.log_text()
+        worktree = machine.state / "sessions" / "worktrees" / session
+        assert git(worktree, "rev-parse", "HEAD") == git(repository, "rev-parse", "main")
+        assert b"2\n" in (machine.state / "sessions" / "logs" / f"{session}.log").read_bytes()
+    finally:
+        machine.close()
+
+
+def test_refused_work_goes_back_with_its_reason(place: Workplace, tmp_path: Path) -> None:
+    """What admission refuses is queued again by the platform, which is told why."""
+    strict = Machine(
+        tmp_path / "strict", place.platform, place.worker_key,
+        config("exit 0", '[projects.alpha]\nrepositories = ["https://h/a"]\n'), "strict",
+    )  # fmt: skip
+    strict.start()
+    try:
+        session = place.queue(repository="https://h/other")
+        until(lambda: '"session.refused"' in strict.log_text())
+        until(lambda: place.status(session) == "pending")
+        assert "does not belong to project" in strict.log_text()
+        until(lambda: "work.refused" in place.platform.log_text())
+    finally:
+        strict.close()
+
+
+def test_a_stop_that_somebody_asks_the_platform_for(place: Workplace, tmp_path: Path) -> None:
+    """`session.kill`'s way on the machine: a running session is stopped, and the platform knows it as stopped."""
+    machine = Machine(
+        tmp_path / "machine", place.platform, place.worker_key, config(f"touch {tmp_path}/up; sleep 600")
+    )
+    machine.start()
+    try:
+        session = place.queue()
+        until((tmp_path / "up").exists)
+        token = (machine.state / "control-token").read_text().strip()
+        done = subprocess.run(
+            ["curl", "-s", "-X", "POST", "-H", f"Authorization: Bearer {token}",
+             f"http://127.0.0.1:{machine.port}/api/daemon/sessions/{session}/stop"],
+            capture_output=True, check=True, text=True,
+        )  # fmt: skip
+        assert json.loads(done.stdout) == {"sessionId": session, "stopped": True, "mode": "terminated"}
+        assert place.until_ended(session) == "stopped"
+    finally:
+        machine.close()
+
+
+def test_a_sandbox_needs_no_daemon(place: Workplace, tmp_path: Path) -> None:
+    """With three variables, a home of its own and no daemon, the same command does the same work; twice it does not."""
+    repository = make_repository(tmp_path / "repository")
+    session = place.queue(repository=str(repository), ref="v1")
+    token = place.platform.operated("work", "token", session)["token"]
+    home = tmp_path / "home"
+    home.mkdir()
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "donmai_daemon", "agent", "run"],
+            cwd=home,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(home),
+                "DONMAI_DAEMON_URL": place.platform.url,
+                "DONMAI_SESSION_ID": session,
+                "DONMAI_RUNTIME_JWT": str(token),
+                "DONMAI_AGENT__COMMAND": json.dumps(shell(f"cat file; echo ran >> {tmp_path}/ran")),
+            },
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    first = run()
+    assert first.returncode == 0, first.stderr
+    line = json.loads(first.stdout)
+    assert (line["status"], line["worktreePath"]) == ("completed", str(home / "worktrees" / session))
+    assert place.status(session) == "completed"
+    assert git(home / "worktrees" / session, "rev-parse", "HEAD") == git(repository, "rev-parse", "v1")
+    second = run()
+    assert second.returncode == 2, second.stdout
+    assert (tmp_path / "ran").read_text() == "ran\n"
