@@ -58,10 +58,10 @@ def _project(after: dict[str, object], op: str, params: JsonObject) -> None:
     project["enabled"] = enabled
     if op == "project.add":
         repositories = project.setdefault("repositories", [])
-        if not isinstance(repositories, list):
+        if not isinstance(repositories, list) or not all(isinstance(known, str) for known in repositories):
             raise Impossible("repositories")
         url = str(params["repository"])
-        if urls.normalise(url) not in [urls.normalise(known) for known in repositories if isinstance(known, str)]:
+        if urls.normalise(url) not in [urls.normalise(known) for known in repositories]:
             repositories.append(url)
 
 

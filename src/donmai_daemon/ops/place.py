@@ -94,7 +94,7 @@ def exact(outline: Outline, path: Path) -> Place:
     """The pair that is written as exactly `path`. Raises `EditRefused` where `path` is spread over several."""
     place = exact_or_none(outline, path)
     if place is None:
-        raise EditRefused(f"{'.'.join(path[:1])} is written in a way that cannot be edited")
+        raise EditRefused(f"{path[-1]} in {path[0]} is written in a way that cannot be edited")
     return place
 
 

@@ -37,9 +37,9 @@ def add(document: Document, params: JsonObject) -> Result:
     repositories = project.get("repositories")
     if repositories is None:
         after = after.with_key(path, "repositories", [url])
-    elif not isinstance(repositories, list):
-        raise EditRefused("the project's repositories are not a list")
-    elif urls.normalise(url) not in {urls.normalise(known) for known in repositories if isinstance(known, str)}:
+    elif not isinstance(repositories, list) or not all(isinstance(known, str) for known in repositories):
+        raise EditRefused("the project's repositories are not a list of URLs")
+    elif urls.normalise(url) not in map(urls.normalise, repositories):
         after = after.with_element((*path, "repositories"), url)
     return Unchanged() if after is document else Changed(after)
 
