@@ -31,6 +31,7 @@ def build(parser: Parser) -> None:
     _build_serve(verbs.add_parser("serve", parents=[place], help="serve the control plane in the foreground"))
     _build_keys(verbs.add_parser("key", help="API keys and the keys that sign runtime tokens"), place)
     _build_hosts(verbs.add_parser("host", help="the machines that have registered"), place)
+    _build_work(verbs.add_parser("work", help="sessions: queue, look, stop, let a sandbox in"), place)
 
 
 def _build_serve(serve: Parser) -> None:
@@ -57,12 +58,20 @@ def _build_serve(serve: Parser) -> None:
         default=5.0,
         help="seconds between polls for work (default: 5)",
     )
+    _token_ttl_option(serve)
     serve.add_argument(
-        "--token-ttl",
+        "--claim-timeout",
         metavar="S",
-        type=_seconds(1, 86400),
-        default=3600.0,
-        help="life of runtime tokens in seconds (default: 3600)",
+        type=_seconds(0.2, 3600),
+        default=60.0,
+        help="seconds after which work that a poll took and nobody confirmed is queued again (default: 60)",
+    )
+    serve.add_argument(
+        "--lease",
+        metavar="S",
+        type=_seconds(0.2, 86400),
+        default=120.0,
+        help="seconds that a confirmed claim holds without being renewed (default: 120)",
     )
     serve.add_argument(
         "--rate-limit",
@@ -78,7 +87,7 @@ def _build_serve(serve: Parser) -> None:
     )
     serve.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     serve.add_argument("--json", action="store_true", help="say that it is ready as one JSON line")
-    serve.set_defaults(run=_later("serve"))
+    serve.set_defaults(run=_later("serve", "serve"))
 
 
 def _build_keys(parser: Parser, place: Parser) -> None:
@@ -88,17 +97,17 @@ def _build_keys(parser: Parser, place: Parser) -> None:
     create.add_argument("--org", metavar="O", required=True, help="organisation; a new name makes a new one")
     create.add_argument("--role", choices=("owner", "admin", "member", "worker"), required=True)
     create.add_argument("--name", metavar="N", help="a name for people to recognise it by")
-    create.set_defaults(run=_later("key_create"))
+    create.set_defaults(run=_later("keys", "create"))
     listed = verbs.add_parser("list", parents=[place], help="keys, never their text")
     listed.add_argument("--org", metavar="O", help="of this organisation only")
-    listed.set_defaults(run=_later("key_list"))
+    listed.set_defaults(run=_later("keys", "listed"))
     revoke = verbs.add_parser("revoke", parents=[place], help="make a key useless, at once and for good")
     revoke.add_argument("key", metavar="KEY_ID")
-    revoke.set_defaults(run=_later("key_revoke"))
+    revoke.set_defaults(run=_later("keys", "revoke"))
     rotate = verbs.add_parser(
         "rotate-signing", parents=[place], help="sign runtime tokens with a new key; nobody is logged out"
     )
-    rotate.set_defaults(run=_later("key_rotate_signing"))
+    rotate.set_defaults(run=_later("keys", "rotate_signing"))
     for verb in (create, listed, revoke, rotate):
         verb.add_argument("--json", action="store_true", help="as JSON")
 
@@ -117,7 +126,7 @@ def _build_hosts(parser: Parser, place: Parser) -> None:
         default=30.0,
         help="what `serve` was told, to tell who is stale (default: 30)",
     )
-    listed.set_defaults(run=_later("host_list"))
+    listed.set_defaults(run=_later("hosts", "listed"))
     status = verbs.add_parser(
         "status", parents=[place], help="what beats of a machine are told: ok, or stop claiming work"
     )
@@ -127,14 +136,55 @@ def _build_hosts(parser: Parser, place: Parser) -> None:
     status.add_argument(
         "--pool", metavar="ID", action="append", default=[], help="a candidate pool; may be repeated"
     )
-    status.set_defaults(run=_later("host_status"))
+    status.set_defaults(run=_later("hosts", "status"))
     remove = verbs.add_parser(
         "remove", parents=[place], help="forget a machine; its worker is refused from then on"
     )
     remove.add_argument("host", metavar="HOST")
-    remove.set_defaults(run=_later("host_remove"))
+    remove.set_defaults(run=_later("hosts", "remove"))
     for verb in (listed, status, remove):
         verb.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _build_work(parser: Parser, place: Parser) -> None:
+    parser.set_defaults(verb_parser=parser)
+    verbs = parser.add_subparsers(dest="work_verb", metavar="VERB", title="verbs", parser_class=Parser)
+    enqueue = verbs.add_parser("enqueue", parents=[place], help="queue a piece of work")
+    enqueue.add_argument("--org", metavar="O", required=True)
+    enqueue.add_argument("--project", metavar="ID", help="the project that a machine must take work for")
+    enqueue.add_argument("--repository", metavar="URL")
+    enqueue.add_argument("--ref", metavar="REF")
+    enqueue.add_argument("--title", metavar="TEXT")
+    enqueue.add_argument("--prompt", metavar="TEXT")
+    enqueue.add_argument("--work-type", metavar="W", help="workload, for the machine's model-access policy")
+    enqueue.add_argument("--priority", metavar="N", type=bounded(0, 1000), help="lower is sooner (default: 3)")
+    enqueue.add_argument("--item", metavar="JSON|@FILE", help="the work item itself; the other options go on top")
+    enqueue.set_defaults(run=_later("work", "enqueue"))
+    listed = verbs.add_parser("list", parents=[place], help="sessions, newest first")
+    listed.add_argument("--org", metavar="O", help="of this organisation only")
+    listed.add_argument(
+        "--limit", metavar="N", type=bounded(1, 10_000), default=50, help="at most so many (default: 50)"
+    )
+    listed.set_defaults(run=_later("work", "listed"))
+    stop = verbs.add_parser("stop", parents=[place], help="ask for the end of a session")
+    stop.add_argument("session", metavar="SESSION")
+    stop.set_defaults(run=_later("work", "stop"))
+    token = verbs.add_parser("token", parents=[place], help="a token for a sandbox, good for one session only")
+    token.add_argument("session", metavar="SESSION")
+    _token_ttl_option(token)
+    token.set_defaults(run=_later("work", "token"))
+    for verb in (enqueue, listed, stop, token):
+        verb.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _token_ttl_option(parser: Parser) -> None:
+    parser.add_argument(
+        "--token-ttl",
+        metavar="S",
+        type=_seconds(1, 86400),
+        default=3600.0,
+        help="life of runtime tokens in seconds (default: 3600)",
+    )
 
 
 def _place() -> Parser:
@@ -167,11 +217,12 @@ def _host_status(text: str) -> str:
     raise argparse.ArgumentTypeError(f"{text!r} is neither ok nor pool_…")
 
 
-def _later(function: str) -> Callable[[argparse.Namespace, Console], int]:
-    """A function of the verbs' module, imported when it is called: help and usage errors pay for none of it."""
+def _later(module: str, function: str) -> Callable[[argparse.Namespace, Console], int]:
+    """A function of a sibling module, imported when it is called: help and usage errors pay for none of it."""
 
     def run(arguments: argparse.Namespace, console: Console) -> int:
-        code: int = getattr(import_module("donmai_daemon.cli.platform_verbs"), function)(arguments, console)
+        found = import_module(f"donmai_daemon.cli.platform_{module}")
+        code: int = getattr(found, function)(arguments, console)
         return code
 
     return run

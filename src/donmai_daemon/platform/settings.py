@@ -5,10 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from donmai_daemon.model.secret import Secret
+
 MAX_TOKEN_TTL = timedelta(hours=24)
 """Longest life of a runtime token. A retired signing key verifies for as long, so a rotation logs nobody out."""
 
 DEFAULT_PORT = 7735
+
+
+@dataclass(frozen=True, slots=True)
+class Leases:
+    """How long a claim holds: unconfirmed, and confirmed without being renewed; and how often somebody looks."""
+
+    confirm_within: timedelta = timedelta(seconds=60)
+    lease: timedelta = timedelta(seconds=120)
+
+    @property
+    def sweep_every(self) -> timedelta:
+        return min(timedelta(seconds=5), self.confirm_within / 4, self.lease / 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +40,8 @@ class ServeSettings:
     token_ttl: timedelta = timedelta(hours=1)
     rate_limit: float = 100.0
     legacy_org: str | None = None
+    legacy_key: Secret | None = None
+    leases: Leases = Leases()
 
 
 def whole_milliseconds(span: timedelta) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from donmai_daemon.model.json import Json, JsonObject
+from donmai_daemon.platform.http.schema import check
+from donmai_daemon.platform.records.work import STATUSES
 
 MAX_TEXT = 512
 _PRINTABLE = r"^[^\u0000-\u001f\u007f]*$"
@@ -62,3 +64,69 @@ ENQUEUE = record(
 CREATE_KEY = record(
     {"role": {"type": "string", "enum": ["owner", "admin", "member", "worker"]}}, {"name": optional(text())}
 )
+
+_OBJECT: JsonObject = {"type": ["object", "null"]}
+_LIST: JsonObject = {"type": ["array", "null"], "maxItems": 10_000}
+_PROSE: JsonObject = {"type": ["string", "null"]}
+WORK_ITEM_FIELDS: JsonObject = {
+    "repositoryId": optional(text()),
+    "projectName": optional(text()),
+    "repository": optional(text(most=4096)),
+    "requiresRepository": {"type": ["boolean", "null"]},
+    "ref": optional(text()),
+    "branch": optional(text()),
+    "priority": {"type": ["integer", "null"], "minimum": 0, "maximum": 1000},
+    "issueId": optional(text()),
+    "issueIdentifier": optional(text()),
+    "title": _PROSE,
+    "body": _PROSE,
+    "prompt": _PROSE,
+    "promptContext": {"type": ["object", "string", "null"]},
+    "systemPromptOverride": _PROSE,
+    "workType": optional(text()),
+    "resolvedProfile": _OBJECT,
+    "stageBudget": _OBJECT,
+    "env": _OBJECT,
+    "mode": optional(text()),
+    "kits": _LIST,
+    "allowedTools": _LIST,
+    "disallowedTools": _LIST,
+    "mcpServers": _LIST,
+    "traceparent": optional(text()),
+}
+"""What a session may be given beside its project; each goes to the daemon as it came, and null is as good as nothing."""
+
+QUEUE_SESSION = record({"projectId": text(least=1)}, WORK_ITEM_FIELDS)
+
+
+def work_item(body: JsonObject) -> JsonObject:
+    """What a session is given, out of the body of `POST /api/sessions`. Raises `RequestRefused`."""
+    check(QUEUE_SESSION, body)
+    return {name: body[name] for name in ("projectId", *WORK_ITEM_FIELDS) if body.get(name) is not None}
+
+
+_WORKER: dict[str, Json] = {"workerId": text(least=1)}
+_CLAIM: dict[str, Json] = {"claimId": optional(text(least=1))}
+SESSION_STATUS = record(
+    _WORKER | {"status": {"type": "string", "enum": list(STATUSES)}},
+    _CLAIM
+    | {
+        "error": _PROSE,
+        "exitCode": {"type": ["integer", "null"], "minimum": -(2**31), "maximum": 2**31 - 1},
+    },
+)
+NACK = record(_WORKER | {"reason": {"type": "string"}}, _CLAIM | {"work": {}})
+LOCK_REFRESH = record(_WORKER, _CLAIM | {"issueId": optional(text())})
+ACTIVITY = record(
+    _WORKER
+    | {
+        "activity": record(
+            {
+                "type": {"type": "string", "enum": ["thought", "action", "response", "error"]},
+                "content": {"type": "string"},
+            }
+        )
+    },
+    _CLAIM,
+)
+COMPLETION = record(_WORKER | {"summary": {"type": "string"}}, _CLAIM)

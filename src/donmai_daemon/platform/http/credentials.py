@@ -36,6 +36,10 @@ class Credentials:
         self._limiter.take(claims.subject)
         return claims
 
+    def count(self, credential: str) -> None:
+        """Count a request whose credential somebody else has recognised. Raises `TooManyRequests`."""
+        self._limiter.take(credential)
+
 
 def bearer_of(header: str | None) -> str | None:
     """The token of an Authorization header; None without one, or where it is of another kind."""

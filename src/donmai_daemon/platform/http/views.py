@@ -6,6 +6,7 @@ from donmai_daemon.clock import rfc3339
 from donmai_daemon.model.json import Json, JsonObject
 from donmai_daemon.platform.records.keys import KeyRecord
 from donmai_daemon.platform.records.mutations import MutationRecord
+from donmai_daemon.platform.records.work import SessionRecord
 from donmai_daemon.platform.service.hosts import HostView
 
 
@@ -78,3 +79,26 @@ def key_view(key: KeyRecord) -> JsonObject:
         "createdBy": key.created_by,
         "revokedAt": None if key.revoked_at is None else rfc3339(key.revoked_at),
     }
+
+
+def session_view(session: SessionRecord) -> JsonObject:
+    """A session without its payload."""
+    view: JsonObject = {
+        "sessionId": session.id,
+        "organizationId": session.org_id,
+        "projectId": session.project_id,
+        "status": session.status,
+        "priority": session.priority,
+        "queuedAt": rfc3339(session.queued_at),
+        "workerId": session.worker_id,
+        "claimId": session.claim_id,
+        "stopRequested": session.stop_requested,
+        "nacks": session.nacks,
+    }
+    more: JsonObject = {
+        "error": session.error,
+        "summary": session.summary,
+        "exitCode": session.exit_code,
+        "endedAt": None if session.ended_at is None else rfc3339(session.ended_at),
+    }
+    return view | {name: value for name, value in more.items() if value is not None}

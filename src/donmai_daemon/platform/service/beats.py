@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -20,8 +20,8 @@ from donmai_daemon.platform.service.beat_report import BeatReport
 from donmai_daemon.platform.service.mutations import delivery
 from donmai_daemon.platform.service.registration import own_path
 from donmai_daemon.platform.service.tokens import Claims
-from donmai_daemon.platform.service.wakeups import LocalWakeups, host_topic
 from donmai_daemon.platform.store.ports import BeatStore, LivenessStore
+from donmai_daemon.platform.wakeups import WORK, LocalWakeups, host_topic, work_topic
 
 _IN_FLIGHT = timedelta(seconds=10)
 """Longest that a beat may be on its way: its deadline is 5 s beyond its wait."""
@@ -34,14 +34,21 @@ class BeatData(BeatStore, LivenessStore, Protocol):
 class Hold:
     """One held beat. `end` may be called by anyone, any number of times: a newer beat, a client that left, a stop."""
 
-    __slots__ = ("ended", "event")
+    __slots__ = ("ended", "event", "work")
 
     def __init__(self) -> None:
         self.event = asyncio.Event()
         self.ended = False
+        self.work = False
+        """There is new work; whether there is still some is looked up."""
 
     def end(self) -> None:
         self.ended = True
+        self.event.set()
+
+    def wake(self, topic: str) -> None:
+        """There is news on `topic`."""
+        self.work = self.work or topic.startswith(WORK)
         self.event.set()
 
 
@@ -76,7 +83,10 @@ class Beats:
             BeatExchange(worker_id, now, acks=report.acks, hold=wait > timedelta()), report, now
         )
         if not outcome.answered:
-            outcome = await self._held(outcome, worker_id, now + wait, hold)
+            topics = [host_topic(outcome.host_id)]
+            if report.status == "idle":
+                topics.append(work_topic(outcome.org_id))
+            outcome = await self._held(outcome, worker_id, topics, now + wait, hold)
         return self._answer(outcome)
 
     def end_holds(self) -> None:
@@ -103,9 +113,11 @@ class Beats:
             )
         return outcome
 
-    async def _held(self, outcome: BeatOutcome, worker_id: str, until: datetime, hold: Hold) -> BeatOutcome:
+    async def _held(
+        self, outcome: BeatOutcome, worker_id: str, topics: Sequence[str], until: datetime, hold: Hold
+    ) -> BeatOutcome:
         """Wait for news, the end of the wait, or the end of the hold; then read again."""
-        with self._holding(worker_id, outcome.host_id, hold):
+        with self._holding(worker_id, topics, hold):
             while not hold.ended:
                 # Whoever makes news commits first and wakes us then, and we listen since before this look:
                 # 1. news is committed before the look: the look sees it;  2. after it: the event is set.
@@ -116,16 +128,18 @@ class Beats:
                     raise Absent("no such worker")
                 if looked.answered:
                     return looked
-                outcome = looked
+                if hold.work and looked.queued_work:
+                    return looked
+                outcome, hold.work = looked, False
                 due = until if looked.next_due is None else min(until, looked.next_due)
                 await self._wait(hold, due - now)
         return replace(outcome, mutations=())
 
     @contextmanager
-    def _holding(self, worker_id: str, host_id: str, hold: Hold) -> Iterator[None]:
+    def _holding(self, worker_id: str, topics: Sequence[str], hold: Hold) -> Iterator[None]:
         self._holds[worker_id] = hold
         try:
-            with self._wakeups.waiting(hold.event, host_topic(host_id)):
+            with self._wakeups.waiting(hold.wake, topics):
                 yield
         finally:
             if self._holds.get(worker_id) is hold:

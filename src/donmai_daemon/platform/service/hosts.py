@@ -10,8 +10,8 @@ from donmai_daemon.clock import Clock
 from donmai_daemon.model.wire import HostStatus
 from donmai_daemon.platform.conditions import Absent
 from donmai_daemon.platform.records.hosts import HostRecord, Liveness, Presence
-from donmai_daemon.platform.service.wakeups import Wakeups, host_topic
 from donmai_daemon.platform.store.ports import HostStore, LivenessStore
+from donmai_daemon.platform.wakeups import Wakeups, host_topic
 
 _STALE_BEATS, _OFFLINE_BEATS = 3, 10
 _PAGE = 1000

@@ -18,8 +18,8 @@ from donmai_daemon.platform.identifiers import Names
 from donmai_daemon.platform.records.keys import KeyRecord
 from donmai_daemon.platform.records.mutations import MutationRecord
 from donmai_daemon.platform.service.keys import CHANGERS, READERS, require
-from donmai_daemon.platform.service.wakeups import Wakeups, host_topic
 from donmai_daemon.platform.store.ports import HostStore, MutationStore
+from donmai_daemon.platform.wakeups import Wakeups, host_topic
 
 MAX_PARAMS_BYTES = 16 * 1024
 """Largest params on the wire (specification of the wire, limits)."""

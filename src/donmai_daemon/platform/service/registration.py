@@ -15,6 +15,7 @@ from donmai_daemon.platform.records.keys import KeyRecord
 from donmai_daemon.platform.service.keys import REGISTRARS, require
 from donmai_daemon.platform.service.tokens import WORKER_SCOPE, Claims, Minted, Tokens
 from donmai_daemon.platform.store.ports import HostStore
+from donmai_daemon.platform.wakeups import Wakeups, host_topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,9 @@ class NewWorker:
 class Registration:
     """Hands out worker ids and runtime tokens."""
 
-    def __init__(self, store: HostStore, tokens: Tokens, clock: Clock, names: Names) -> None:
+    def __init__(self, store: HostStore, tokens: Tokens, wakeups: Wakeups, clock: Clock, names: Names) -> None:
         self._store = store
+        self._wakeups = wakeups
         self._tokens = tokens
         self._clock = clock
         self._names = names
@@ -70,6 +72,7 @@ class Registration:
             )
         )
         self._log.info("worker.registered", org=key.org_id, host=host_id, worker=worker_id, key=key.id)
+        await self._wakeups.publish(host_topic(host_id))  # a beat that the former worker still holds
         minted = await self._tokens.mint(_worker_claims(worker_id, host_id, key.org_id))
         return NewWorker(worker_id, host_id, minted)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from donmai_daemon.model.json import JsonObject
 from donmai_daemon.model.wire import HostStatus
 from donmai_daemon.platform.records.hosts import (
     AdmissionRecord,
@@ -26,6 +27,7 @@ from donmai_daemon.platform.records.mutations import (
     MutationRecord,
     Transition,
 )
+from donmai_daemon.platform.records.work import Activity, ClaimedWork, ClaimRequest, Decision, SessionRecord
 
 
 class KeyStore(Protocol):
@@ -139,7 +141,52 @@ class MutationStore(Protocol):
         ...
 
 
-class Store(KeyStore, SigningKeyStore, HostStore, LivenessStore, BeatStore, MutationStore, Protocol):
+class WorkStore(Protocol):
+    """The queue of each organisation, and its sessions.
+
+    `queue` puts the payload where `queued_payload` and `claim` find it. Whatever makes a session's `queued` False moves
+    it to a private place in the same transaction, whatever makes `queued` True moves it back, and the end of a session
+    deletes it.
+    """
+
+    async def queue(self, session: SessionRecord, payload: JsonObject) -> None: ...
+
+    async def claim(self, request: ClaimRequest) -> list[ClaimedWork]:
+        """Take items from the queue, lowest priority number first, oldest first; none that this host may not see yet."""
+        ...
+
+    async def session(self, session_id: str) -> SessionRecord | None: ...
+
+    async def sessions(self, org_id: str | None, limit: int) -> list[SessionRecord]:
+        """Newest first."""
+        ...
+
+    async def queued_payload(self, session_id: str) -> JsonObject | None:
+        """The payload, while the session is in the queue and not a moment longer."""
+        ...
+
+    async def change(self, session_id: str, decide: Decision, at: datetime, by: str) -> SessionRecord | None:
+        """Replace the session by what `decide` makes of it, in one transaction. None: no such session."""
+        ...
+
+    async def hide(self, session_id: str, host_id: str, until: datetime) -> None:
+        """Do not offer this item to this host before `until`."""
+        ...
+
+    async def lapsed(self, at: datetime, limit: int) -> list[SessionRecord]:
+        """Claims whose `lease_until` has come."""
+        ...
+
+    async def add_activity(self, activity: Activity, keep: int) -> None:
+        """Append, and forget all but the newest `keep` of the session."""
+        ...
+
+    async def activities(self, session_id: str, limit: int) -> list[Activity]:
+        """The newest, oldest of them first."""
+        ...
+
+
+class Store(KeyStore, SigningKeyStore, HostStore, LivenessStore, BeatStore, MutationStore, WorkStore, Protocol):
     """All of it, as one process opens it."""
 
     async def ready(self) -> None:

@@ -12,7 +12,8 @@ from donmai_daemon.model.wire import HostStatus
 from donmai_daemon.platform.records.hosts import AdmissionRecord, HostRecord, Liveness, WorkerRecord
 from donmai_daemon.platform.records.keys import KeyRecord, Role, SigningKey
 from donmai_daemon.platform.records.mutations import MutationRecord, MutationStatus, Transition
-from donmai_daemon.platform.store.sqlite.database import Row
+from donmai_daemon.platform.records.work import SessionRecord, SessionStatus
+from donmai_daemon.platform.store.sqlite.database import Row, Value
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -164,6 +165,48 @@ def transition(row: Row) -> Transition:
         came_from=optional_text(row, "came_from"),
         to=text(row, "went_to"),
     )
+
+
+def session_record(row: Row) -> SessionRecord:
+    return SessionRecord(
+        id=text(row, "id"),
+        org_id=text(row, "org_id"),
+        project_id=text(row, "project_id"),
+        status=cast("SessionStatus", row["status"]),
+        queued=bool(row["queued"]),
+        priority=integer(row, "priority"),
+        queued_at=moment(row["queued_at"]),
+        created_by=text(row, "created_by"),
+        worker_id=optional_text(row, "worker_id"),
+        host_id=optional_text(row, "host_id"),
+        claim_id=optional_text(row, "claim_id"),
+        lease_until=optional_moment(row["lease_until"]),
+        stop_requested=bool(row["stop_requested"]),
+        nacks=integer(row, "nacks"),
+        error=optional_text(row, "error"),
+        summary=optional_text(row, "summary"),
+        exit_code=cast("int | None", row["exit_code"]),
+        ended_at=optional_moment(row["ended_at"]),
+    )
+
+
+def session_values(session: SessionRecord) -> dict[str, Value]:
+    """The columns that may change."""
+    return {
+        "id": session.id,
+        "status": session.status,
+        "queued": int(session.queued),
+        "worker_id": session.worker_id,
+        "host_id": session.host_id,
+        "claim_id": session.claim_id,
+        "lease_until": optional_milliseconds(session.lease_until),
+        "stop_requested": int(session.stop_requested),
+        "nacks": session.nacks,
+        "error": session.error,
+        "summary": session.summary,
+        "exit_code": session.exit_code,
+        "ended_at": optional_milliseconds(session.ended_at),
+    }
 
 
 def stored_liveness(beat: Liveness) -> str:

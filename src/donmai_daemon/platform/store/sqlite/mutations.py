@@ -177,7 +177,7 @@ def _outcome(row: Row, delivered: list[Row], *, answered: bool, foreign: list[st
         org_id=text(row, "org_id"),
         host_status=host_status(text(row, "status")),
         mutations=tuple(mutation_record(mutation) for mutation in delivered),
-        queued_work=0,
+        queued_work=0 if row["queued_work"] is None else integer(row, "queued_work"),
         answered=answered,
         next_due=None if row["next_due"] is None else moment(row["next_due"]),
         foreign_acks=tuple(foreign or ()),

@@ -11,7 +11,7 @@ from importlib.resources import files
 from types import MappingProxyType
 
 _MARK = "-- name:"
-_STATEMENTS = ("keys.sql", "hosts.sql", "mutations.sql")
+_STATEMENTS = ("keys.sql", "hosts.sql", "mutations.sql", "work.sql")
 
 
 @cache

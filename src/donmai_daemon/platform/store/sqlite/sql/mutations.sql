@@ -21,7 +21,8 @@ RETURNING id
 SELECT h.id AS host_id, h.org_id, h.status, h.status_told, h.admission_digest,
     (SELECT min(coalesce(m.not_before, 0)) FROM mutations m WHERE m.host_id = h.id AND m.status = 'pending')
         AS next_due,
-    EXISTS (SELECT 1 FROM mutations m WHERE m.host_id = h.id AND m.status = 'delivered') AS redeliver
+    EXISTS (SELECT 1 FROM mutations m WHERE m.host_id = h.id AND m.status = 'delivered') AS redeliver,
+    (SELECT q.length FROM queues q WHERE q.org_id = h.org_id) AS queued_work
 FROM workers w JOIN hosts h ON h.id = w.host_id AND h.worker_id = w.id AND h.removed_at IS NULL
 WHERE w.id = :worker_id
 

@@ -1,0 +1,59 @@
+"""Where an operator's verb finds the platform's data, and in whose name it acts."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+
+from donmai_daemon.cli.endpoints import home
+from donmai_daemon.clock import SystemClock
+from donmai_daemon.log.setup import setup
+from donmai_daemon.platform.identifiers import Names
+from donmai_daemon.platform.store.location import Location, open_store
+from donmai_daemon.platform.store.opened import Opened
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from donmai_daemon.cli.console import Console
+
+CLOCK = SystemClock()
+NAMES = Names()
+
+
+def location(arguments: Namespace, console: Console) -> Location:
+    """What `--data-dir` says, else the usual place."""
+    if arguments.data_dir:
+        return Location(Path(arguments.data_dir).absolute())
+    base = console.environ.get("XDG_STATE_HOME", "")
+    state = Path(base) if base.startswith("/") else home(console.environ) / ".local" / "state"
+    return Location(state / "donmai-platform")
+
+
+def with_store(arguments: Namespace, console: Console, act: Callable[[Opened], Awaitable[int]]) -> int:
+    """Run `act` on the open store; its exit code. Raises `StoreUnusable`, and what `act` raises."""
+
+    async def run() -> int:
+        async with open_store(location(arguments, console)) as opened:
+            return await act(opened)
+
+    # What a verb did is its answer; its log is for what goes wrong, and never on standard output.
+    logging = setup("warning", "auto", sys.stderr)
+    try:
+        return anyio.run(run)
+    finally:
+        logging.close()
+
+
+def operator() -> str:
+    """Who works on this machine, for the audit trail."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return f"cli:{os.getuid()}"

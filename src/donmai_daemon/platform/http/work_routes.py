@@ -1,0 +1,139 @@
+"""Routes of work: polls, and everything about a session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from donmai_daemon.model.json import Json, JsonObject, int_or_none, text_or_none
+from donmai_daemon.model.mutation import MAX_ERROR_CHARS
+from donmai_daemon.platform.http.bodies import (
+    ACTIVITY,
+    COMPLETION,
+    LOCK_REFRESH,
+    NACK,
+    SESSION_STATUS,
+    work_item,
+)
+from donmai_daemon.platform.http.credentials import Credentials
+from donmai_daemon.platform.http.endpoint import Call, Endpoint, Reply
+from donmai_daemon.platform.http.schema import check
+from donmai_daemon.platform.http.views import session_view
+from donmai_daemon.platform.records.work import SessionStatus
+from donmai_daemon.platform.service.callers import Voice, visible
+from donmai_daemon.platform.service.details import Details
+from donmai_daemon.platform.service.dispatch import Dispatch
+from donmai_daemon.platform.service.keys import READERS, require
+from donmai_daemon.platform.service.queue import Queue
+from donmai_daemon.platform.service.sessions import Sessions
+from donmai_daemon.platform.service.tokens import looks_like_jwt
+from donmai_daemon.platform.service.transitions import Report
+
+
+class WorkRoutes:
+    """What daemons, runners and people ask about work."""
+
+    def __init__(
+        self, credentials: Credentials, queue: Queue, dispatch: Dispatch, sessions: Sessions, details: Details
+    ) -> None:
+        self._credentials = credentials
+        self._queue = queue
+        self._dispatch = dispatch
+        self._sessions = sessions
+        self._details = details
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        session = "/api/sessions/{sessionId}"
+        return (
+            Endpoint("GET", "/api/workers/{workerId}/poll", "poll", self.poll),
+            Endpoint("POST", f"{session}/lock-refresh", "refreshLock", self.refresh_lock),
+            Endpoint("POST", f"{session}/activity", "tellActivity", self.tell),
+            Endpoint("POST", f"{session}/status", "reportStatus", self.report),
+            Endpoint("GET", f"{session}/status", "sessionStatus", self.status),
+            Endpoint("POST", f"{session}/nack", "refuseWork", self.nack),
+            Endpoint("POST", f"{session}/completion", "completeSession", self.complete),
+            Endpoint("POST", f"{session}/stop", "stopSession", self.stop),
+            Endpoint("POST", "/api/sessions", "queueSession", self.put),
+            Endpoint("GET", "/api/daemon/sessions/{sessionId}", "sessionDetail", self.detail),
+        )
+
+    async def poll(self, call: Call) -> Reply:
+        claims = await self._credentials.worker(call)
+        work = await self._dispatch.poll(claims, call.path["workerId"])
+        claimed: list[Json] = [item["sessionId"] for item in work if isinstance(item, dict)]
+        return Reply(
+            {
+                "work": work,
+                "hasInboxMessages": False,
+                "inboxMessages": [],
+                "preClaimed": True,
+                "claimedSessionIds": claimed,
+            }
+        )
+
+    async def put(self, call: Call) -> Reply:
+        key = await self._credentials.key(call)
+        require(key, READERS)
+        session = await self._queue.put(key.org_id, work_item(call.body()), key.label)
+        return Reply({"sessionId": session.id}, 201)
+
+    async def status(self, call: Call) -> Reply:
+        session_id = call.path["sessionId"]
+        scope = None
+        if call.bearer is not None and looks_like_jwt(call.bearer):
+            claims = await self._credentials.worker(call)
+            org_id, scope = claims.org_id, claims.session_id
+        else:
+            key = await self._credentials.key(call)
+            require(key, READERS)
+            org_id = key.org_id
+        return Reply(session_view(visible(await self._queue.find(session_id), org_id, scope)))
+
+    async def stop(self, call: Call) -> Reply:
+        key = await self._credentials.key(call)
+        require(key, READERS)
+        session_id = call.path["sessionId"]
+        visible(await self._queue.find(session_id), key.org_id)
+        return Reply(session_view(await self._queue.stop(session_id, key.label)))
+
+    async def report(self, call: Call) -> Reply:
+        voice, body = await self._voice(call, SESSION_STATUS)
+        report = Report(
+            cast("SessionStatus", body["status"]),
+            error=(text_or_none(body, "error") or "")[:MAX_ERROR_CHARS] or None,
+            exit_code=int_or_none(body, "exitCode"),
+        )
+        session = await self._sessions.report(call.path["sessionId"], voice, report)
+        return Reply({"status": session.status, "workerId": session.worker_id, "claimId": session.claim_id})
+
+    async def nack(self, call: Call) -> Reply:
+        voice, body = await self._voice(call, NACK)
+        await self._dispatch.nack(call.path["sessionId"], voice, str(body["reason"])[:MAX_ERROR_CHARS])
+        return Reply({"requeued": True})
+
+    async def refresh_lock(self, call: Call) -> Reply:
+        voice, _ = await self._voice(call, LOCK_REFRESH)
+        return Reply(await self._sessions.refresh_lock(call.path["sessionId"], voice))
+
+    async def tell(self, call: Call) -> Reply:
+        voice, body = await self._voice(call, ACTIVITY)
+        activity = cast("JsonObject", body["activity"])
+        await self._sessions.tell(call.path["sessionId"], voice, str(activity["type"]), str(activity["content"]))
+        return Reply({"ok": True})
+
+    async def complete(self, call: Call) -> Reply:
+        voice, body = await self._voice(call, COMPLETION)
+        await self._sessions.complete(call.path["sessionId"], voice, str(body["summary"]))
+        return Reply({"ok": True})
+
+    async def detail(self, call: Call) -> Reply:
+        claims = await self._details.recognise(call.bearer)
+        self._credentials.count(claims.subject if claims.scope else "legacy")
+        detail = await self._details.detail(claims, call.path["sessionId"])
+        return Reply(detail, headers={"Cache-Control": "no-store"})
+
+    async def _voice(self, call: Call, schema: JsonObject) -> tuple[Voice, JsonObject]:
+        claims = await self._credentials.worker(call)
+        body = call.body()
+        check(schema, body)
+        return Voice(claims, str(body["workerId"]), text_or_none(body, "claimId")), body
