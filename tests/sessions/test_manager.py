@@ -7,6 +7,7 @@ import signal
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -238,19 +239,30 @@ def test_an_end_while_the_daemon_was_away_is_reported(server: WorkServer, tmp_pa
 
 
 @pytest.mark.parametrize("state", ["claimed", "starting"])
-async def test_a_claim_that_had_not_begun_is_given_back(server: WorkServer, tmp_path: Path, state: str) -> None:
-    """Killed before the process id was on disk: nothing of the agent has begun, so another may have the work."""
+async def test_a_claim_that_had_not_begun_begins(server: WorkServer, tmp_path: Path, state: str) -> None:
+    """Killed before the process id was on disk: nothing of the agent has begun, so the next daemon starts it, once."""
     records = RecordStore(tmp_path / "sessions" / "records")
     records.load()
-    records.save(
-        SessionRecord(
-            "ses_1", "claimed" if state == "claimed" else "starting", STAMP, worker_id="wkr_1", claim_id="c1"
-        )
-    )
-    async with house(tmp_path, server, config()):
-        await anyio.to_thread.run_sync(server.wait, lambda: bool(server.nacks))
-        await anyio.to_thread.run_sync(until, lambda: not any(records.directory.iterdir()))
-    assert server.nacks[0][1]["reason"] == "the host restarted before the session began"
+    server.add("ses_1")
+    before = SessionRecord("ses_1", "claimed", STAMP, worker_id="wkr_1", claim_id="c1", detail={"prompt": "p"})
+    records.save(before if state == "claimed" else replace(before, state="starting", mark="m", token_digest="d"))
+    async with house(tmp_path, server, config(command=shell(f"cat >> {tmp_path}/ran"))) as home:
+        assert (await home.reported("ses_1")).outcome == "completed"
+    assert server.jobs["ses_1"].history == ["running", "finalizing", "completed"]
+    assert (tmp_path / "ran").read_text() == "p"
+    assert not server.nacks
+
+
+async def test_a_claim_that_lapsed_meanwhile_does_not_begin(server: WorkServer, tmp_path: Path) -> None:
+    """The platform has given the work to somebody else: the new runner's `running` is refused, and no agent starts."""
+    records = RecordStore(tmp_path / "sessions" / "records")
+    records.load()
+    server.add("ses_1", worker_id="wkr_2", claim_id="c2")
+    records.save(SessionRecord("ses_1", "claimed", STAMP, worker_id="wkr_1", claim_id="c1"))
+    async with house(tmp_path, server, config(command=shell(f"touch {tmp_path}/ran"))) as home:
+        await home.reported("ses_1")
+    assert not (tmp_path / "ran").exists()
+    assert (server.jobs["ses_1"].status, server.jobs["ses_1"].history) == ("claimed", [])
 
 
 async def test_a_runner_waits_until_its_id_is_on_disk(server: WorkServer, tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ from donmai_daemon.sessions.work import PollAnswer, WorkItem
 Stopped: TypeAlias = Literal["terminated", "killed", "already_ended"]
 
 _FLUSH_SECONDS = 5.0
-_RESTARTED = "the host restarted before the session began"
 _SHUTDOWN = "the host is shutting down"
 
 
@@ -174,7 +173,7 @@ class SessionManager:
         for record in await self._tools.store.run(self._tools.records.load):
             session = self._sessions[record.session_id] = Session(record, self._tools)
             if record.state in {"claimed", "starting"}:
-                await self._not_begun(session)
+                await self._begin_again(session)
             elif record.state == "running":
                 event = "session.adopted" if session.adoptable else "session.found_ended"
                 self._log.info(event, session=record.session_id)
@@ -187,17 +186,21 @@ class SessionManager:
             else:
                 session.ended.set()
 
-    async def _not_begun(self, session: Session) -> None:
-        """Its runner, if there was one, waited at the gate and has left: nothing of the agent has begun."""
-        record = session.record
-        session.ended.set()
-        if record.origin == "platform":
-            await self._save_quietly(session, replace(record, state="refused", reason=_RESTARTED))
+    async def _begin_again(self, session: Session) -> None:
+        """Start what was claimed and had not begun: its runner, if there was one, waited at the gate and has left.
+
+        Should the claim have lapsed meanwhile, the platform refuses the new runner's `running`, and no agent starts.
+        """
+        self._log.info("session.begun_again", session=session.record.session_id)
+        try:
+            await session.start(self._standing(self.active_count).config)
+        except OSError as error:
+            session.ended.set()
+            reason = f"the session could not be started: {error.strerror}"
+            await self._save_quietly(session, replace(session.record, state="refused", reason=reason))
             self._tasks.start_soon(self._give_back, session)
         else:
-            now = rfc3339(self._tools.clock.now())
-            await self._save_quietly(session, record.ended("failed", now, error=_RESTARTED))
-            self._tasks.start_soon(self._report, session)
+            self._tasks.start_soon(self._follow, session)
 
     async def _follow(self, session: Session) -> None:
         await session.watch()

@@ -4,7 +4,7 @@ forgets one.
     claimed → starting → running → ended → reported        refused → (gone once the platform knows)
 
 The states answer one question each after a crash. `claimed`, `starting`: nothing of the agent has begun, because the
-runner waits until its process id is on disk (`spawner`), so the claim can be given back. `running`: look for that
+runner waits until its process id is on disk (`spawner`), so it can be started again. `running`: look for that
 process. `ended`: the platform must still be told. `reported`: only remembered, for a kill that comes late.
 """
 
