@@ -145,18 +145,24 @@ async def test_an_upgrade_is_not_taken(tmp_path: Path) -> None:
         assert (await served.ask("GET", "/healthz", headers=upgrade)).body == b"ok"
 
 
-async def test_a_silent_connection_is_closed(tmp_path: Path) -> None:
-    """Who connects and says nothing, or trickles a head, is let go after a while."""
-    async with surface(tmp_path, limits=Limits(head_seconds=0.02)) as served:
-        async with connected(served) as stream:
-            assert await closed(stream) == b""
-        async with connected(served) as stream:
-            for byte in b"GET /healthz HTTP/1.1\r\n" * 1000:
-                try:
-                    await stream.send(bytes([byte]))
-                except anyio.BrokenResourceError:
-                    break
-            assert await closed(stream) == b""
+@pytest.mark.parametrize("sent", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"])
+async def test_a_connection_that_falls_silent_is_closed(tmp_path: Path, sent: bytes) -> None:
+    """Who connects and says nothing, or not the whole head of a request, is let go after a while."""
+    async with surface(tmp_path, limits=Limits(head_seconds=0.02)) as served, connected(served) as stream:
+        for byte in sent:
+            await stream.send(bytes([byte]))
+        assert await closed(stream) == b""
+
+
+async def test_the_rest_of_a_refused_body_is_not_waited_for_long(tmp_path: Path) -> None:
+    """A caller that was refused before it sent the body, and then sends only a part of it, is let go as well."""
+    limits = Limits(head_seconds=0.02, keep_alive_seconds=3600)
+    async with surface(tmp_path, limits=limits) as served, connected(served) as stream:
+        head, _, body = post(served, "/api/daemon/pause", b" " * 40, token="f" * 64).partition(b"\r\n\r\n")
+        await stream.send(head + b"\r\nExpect: 100-continue\r\n\r\n")
+        assert (await answer_of(stream)).status == 401
+        await stream.send(body[:-1])
+        assert await closed(stream) == b""
 
 
 async def test_an_idle_connection_is_closed(tmp_path: Path) -> None:
