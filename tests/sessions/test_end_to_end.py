@@ -14,6 +14,8 @@ from tests.support.agent import git, make_repository, shell, until
 from tests.support.platform import PlatformProcess
 from tests.support.workplace import Machine, Workplace
 
+from donmai_daemon.model.json import JsonObject
+
 QUICK = ("--heartbeat-interval", "1", "--poll-interval", "1")
 
 
@@ -78,6 +80,40 @@ def test_a_stop_that_somebody_asks_the_platform_for(place: Workplace, tmp_path: 
         )  # fmt: skip
         assert json.loads(done.stdout) == {"sessionId": session, "stopped": True, "mode": "terminated"}
         assert place.until_ended(session) == "stopped"
+    finally:
+        machine.close()
+
+
+def test_the_platform_kills_a_session(place: Workplace, tmp_path: Path) -> None:
+    """`session.kill` ends one session and no other; again is success; of a session nobody knows it is a failure."""
+    script = f"echo > {tmp_path}/up-$DONMAI_SESSION_ID; sleep 600"
+    machine = Machine(tmp_path / "machine", place.platform, place.worker_key, config(script))
+    machine.start()
+    try:
+        one, other = place.queue(), place.queue()
+        until(lambda: all((tmp_path / f"up-{session}").exists() for session in (one, other)))
+        assert place.mutate("session.kill", {"sessionId": one, "reason": "enough"}) == ("applied", None)
+        assert place.status(one) == "stopped"
+        assert place.status(other) == "running"
+        assert place.mutate("session.kill", {"sessionId": one}) == ("applied", None)
+        assert place.mutate("session.kill", {"sessionId": "ses_x"}) == ("failed", "session not known")
+    finally:
+        machine.close()
+
+
+def test_a_policy_counts_from_the_next_admission_on(place: Workplace, tmp_path: Path) -> None:
+    """What `modelAccess.set` denies is given back as soon as it is applied, with the cell that denies it."""
+    machine = Machine(tmp_path / "machine", place.platform, place.worker_key, config("exit 0"))
+    machine.start()
+    profile: JsonObject = {"provider": "acme", "model": "m1", "allowedAuthModes": ["byok"]}
+    try:
+        assert place.until_ended(place.queue(resolvedProfile=profile)) == "completed"
+        policy: JsonObject = {"matrix": {"acme": {"byok": {"allowed": False}}}}
+        assert place.mutate("modelAccess.set", {"policy": policy}) == ("applied", None)
+        session = place.queue(resolvedProfile=profile)
+        until(lambda: '"code":"access_denied"' in machine.log_text())
+        until(lambda: place.session(session)["status"] == "pending")
+        assert "model access denied: acme/m1: denied by acme.byok" in place.platform.log_text()
     finally:
         machine.close()
 

@@ -19,7 +19,18 @@ from tests.support.workplace import ENDED, Machine, Workplace
 
 from donmai_daemon.sessions.processes import identify
 
-PACE = ("--heartbeat-interval", "1", "--poll-interval", "1", "--claim-timeout", "4", "--lease", "30", "--rate-limit", "10000")
+PACE = (
+    "--heartbeat-interval",
+    "1",
+    "--poll-interval",
+    "1",
+    "--claim-timeout",
+    "4",
+    "--lease",
+    "30",
+    "--rate-limit",
+    "10000",
+)
 
 
 class Havoc:

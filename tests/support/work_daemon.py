@@ -71,6 +71,7 @@ async def run(options: compose.Options) -> None:
             work.heard(answer)
 
         link.heartbeat._on_answer = answered
+        memory.host_lane._kill = work.manager.kill
         async with anyio.create_task_group() as group:
             await group.start(serve, app, sockets)
             await group.start(work.run)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.support.agent import until
 from tests.support.platform import PlatformProcess
 
-from donmai_daemon.model.json import Json, JsonObject
+from donmai_daemon.model.json import Json, JsonObject, text_or_none
 from donmai_daemon.sessions.processes import ProcessId, belonging
 from donmai_daemon.sessions.record import RecordStore
 
@@ -104,3 +104,16 @@ class Workplace:
     def until_ended(self, session_id: str, seconds: float = 60.0) -> str:
         until(lambda: self.status(session_id) in ENDED, seconds)
         return self.status(session_id)
+
+    def mutate(self, op: str, params: JsonObject) -> tuple[str, str | None]:
+        """Queue a mutation for the only machine, wait for its end; status and error."""
+        host = str(self.platform.hosts(self.key)[0]["workerHostId"])
+        mutation = str(self.platform.enqueue(self.key, host, op, params)["id"])
+        seen: JsonObject = {}
+
+        def settled() -> bool:
+            seen.update(self.platform.mutation(self.key, host, mutation))
+            return seen["status"] in {"applied", "failed"}
+
+        until(settled, 60)
+        return str(seen["status"]), text_or_none(seen, "error")

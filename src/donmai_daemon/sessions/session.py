@@ -145,6 +145,6 @@ class Session:
         if self.stop_reason is not None:
             return "stopped", self.stop_reason[:_MAX_ERROR]
         if code is None:
-            return "failed", "the session's runner ended while the daemon was away"
+            return "failed", "the session's runner, started before the daemon was, ended without a result"
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
         return "failed", f"the session's runner ended {how} without a result"
