@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -118,3 +119,31 @@ async def test_patience_comes_before_force(tmp_path: Path) -> None:
         root = identify_child(child.pid)
         assert await end(root, "m", grace=0.1) == "killed"
         assert not is_running(root)
+
+
+async def test_a_kernel_without_pidfds_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the call is missing (an old kernel, a sandbox), ends are seen and signals are sent all the same."""
+
+    def missing(_pid: int) -> int:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", missing)
+    with running("exec sleep 600") as child, anyio.fail_after(20):
+        known = identify_child(child.pid)
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait_ended, known)
+            assert send(known, signal.SIGKILL)
+
+
+async def test_a_system_that_cannot_tell_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out of descriptors is no end of a process: nobody may take it for one and sweep what runs."""
+
+    def exhausted(_pid: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "pidfd_open", exhausted)
+    with running("exec sleep 600") as child:
+        known = identify_child(child.pid)
+        with pytest.raises(OSError, match="Too many open files"):
+            await wait_ended(known)
+        assert is_running(known)

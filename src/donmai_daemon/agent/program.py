@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -103,8 +104,13 @@ class Program:
             os.killpg(self.id.pid, signal.SIGTERM)  # ours and not yet reaped, so the number is nobody else's
             with anyio.move_on_after(self._term_seconds):
                 await wait_ended(self.id)
-        await kill_all(lambda: descendants(os.getpid()) | belonging(self.id, self._mark))
+        await kill_all(self._left)
         self._child.wait()
+
+    def _left(self) -> set[ProcessId]:
+        # As a subreaper (Linux) this process gets every orphan, so its descendants are everything there is.
+        left = descendants(os.getpid())
+        return left if sys.platform == "linux" else left | belonging(self.id, self._mark)
 
     async def _relay(self, relay: Callable[[bytes], None], scope: anyio.CancelScope) -> None:
         try:

@@ -128,8 +128,6 @@ class SessionManager:
             await self._tools.store.run(self._tools.records.forget, work.session_id)
             return Refusal("start_failed", f"the session could not be started: {error.strerror}")
         self._tasks.start_soon(self._follow, session)
-        if session.stop_reason is not None:  # asked for while it was starting
-            self._tasks.start_soon(session.stop, session.stop_reason)
         return session.record
 
     async def stop(self, session_id: str, reason: str) -> Stopped | None:
@@ -203,6 +201,8 @@ class SessionManager:
             self._tasks.start_soon(self._follow, session)
 
     async def _follow(self, session: Session) -> None:
+        if session.stop_reason is not None:  # asked for while it was starting
+            self._tasks.start_soon(session.stop, session.stop_reason)
         await session.watch()
         await self._report(session)
 

@@ -8,6 +8,7 @@ A process id alone names nothing for long, because ids are used again. With the 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -22,6 +23,8 @@ MARK_VARIABLE = "DONMAI_SESSION_MARK"
 """Environment variable with a value of its own for each session; whatever the session starts inherits it."""
 
 _PR_SET_CHILD_SUBREAPER = 36
+_NO_SUCH_CALL = frozenset({errno.ENOSYS, errno.EPERM, errno.EINVAL})
+_LOOK_SECONDS = 0.25
 _PROC = Path("/proc")
 _LINUX = sys.platform == "linux"
 
@@ -133,35 +136,52 @@ def reap_orphans(*, except_for: int) -> None:
 
 def send(process: ProcessId, number: signal.Signals) -> bool:
     """Signal exactly this process; False where it is gone (or is not ours to signal)."""
-    if not _LINUX:
-        if not is_running(process):
-            return False
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(process.pid, number)
-            return True
-        return False
     try:
-        descriptor = os.pidfd_open(process.pid)
-    except OSError:
-        return False
-    try:
-        # The descriptor holds on to whatever has the id now; the start time says whether that is the one we mean.
-        if not is_running(process):
-            return False
-        signal.pidfd_send_signal(descriptor, number)
+        held = _hold(process.pid)
+        try:
+            # The descriptor holds on to whatever has the id now; the start time says whether that is the one we mean.
+            if not is_running(process):
+                return False
+            if held is None:
+                os.kill(process.pid, number)
+            else:
+                signal.pidfd_send_signal(held, number)
+        finally:
+            if held is not None:
+                os.close(held)
     except (ProcessLookupError, PermissionError):
         return False
-    finally:
-        os.close(descriptor)
     return True
 
 
+def _hold(pid: int) -> int | None:
+    """A pidfd, None where this system has none. Raises `ProcessLookupError`, and `OSError`."""
+    if not _LINUX:
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno in _NO_SUCH_CALL:
+            return None
+        raise
+
+
 async def wait_ended(process: ProcessId) -> None:
-    """Return once the process has ended, also one that is not our child. At once where it has."""
+    """Return once the process has ended, also one that is not our child. At once where it has.
+
+    Raises `OSError` where the system cannot tell (no descriptors left, say): whoever took that for an end would kill
+    what runs.
+    """
     try:
         descriptor = _exit_descriptor(process.pid)
-    except OSError:
-        return  # there is no such process any more
+    except ProcessLookupError:
+        return
+    except OSError as error:
+        if error.errno not in _NO_SUCH_CALL:
+            raise
+        while is_running(process):  # noqa: ASYNC110 - an old kernel, or a sandbox that keeps the call back: no event
+            await anyio.sleep(_LOOK_SECONDS)
+        return
     try:
         if is_running(process):
             await anyio.wait_readable(descriptor)
@@ -172,7 +192,7 @@ async def wait_ended(process: ProcessId) -> None:
 if sys.platform == "linux":
 
     def _exit_descriptor(pid: int) -> int:
-        """Becomes readable when the process ends. Raises `OSError` where there is no such process."""
+        """Becomes readable when the process ends. Raises `ProcessLookupError`, and `OSError`."""
         return os.pidfd_open(pid)
 
     def _pids() -> Iterator[int]:
@@ -181,7 +201,7 @@ if sys.platform == "linux":
     def _row(pid: int, *, reaped: bool = True) -> ProcessRow | None:
         try:
             text = (_PROC / str(pid) / "stat").read_bytes()
-        except OSError:
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
             return None
         # The name in parentheses may hold anything, parentheses too; after the last one the fields are numbers.
         fields = text[text.rindex(b")") + 2 :].split()

@@ -143,7 +143,11 @@ class RecordStore:
         write_private(self._path(record.session_id), data)
 
     def forget(self, session_id: str) -> None:
-        self._path(session_id).unlink(missing_ok=True)
+        """Remove a record. One that stays, because the disk says so, is told to the platform once more: no harm."""
+        try:
+            self._path(session_id).unlink(missing_ok=True)
+        except OSError as error:
+            self._log.warning("sessions.record_not_removed", session=session_id, reason=error.strerror)
 
     def prune(self, reported: Iterable[SessionRecord]) -> list[SessionRecord]:
         """Forget all but the newest `KEPT` of `reported`; returns what was forgotten."""

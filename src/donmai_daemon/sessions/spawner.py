@@ -64,7 +64,8 @@ class SessionFiles:
         """Remove log and result of a session that is forgotten. The worktree is a person's to remove."""
         log = self.log(session_id)
         for path in (log, log.with_name(log.name + ".1"), self.result(session_id)):
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 @dataclass(frozen=True, slots=True)
