@@ -46,7 +46,7 @@ class HostPlatform:
             raise PlatformAnswerInvalid("the platform's answer has no token for the session")
         return Credential(
             auth_token=token,
-            platform_url=text_or_none(detail, "platformUrl") or self._client.url,
+            platform_url=self._client.url,  # this machine reaches it there; the public URL may be for others
             worker_id=text_or_none(detail, "workerId") or self._identity.worker_id or "",
         )
 

@@ -10,12 +10,11 @@ from donmai_daemon.model.json import JsonObject
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What a session presents to the platform. `expires_at` is in seconds since the epoch, None where unknown."""
+    """What a session presents to the platform, and where."""
 
     auth_token: str = field(repr=False)
     platform_url: str
     worker_id: str
-    expires_at: float | None = None
 
 
 class PlatformPort(Protocol):
