@@ -11,7 +11,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.support.control import TOKEN, Reply, StandInDaemon, Surface, answer_of, surface
+from tests.support.control import TOKEN, Reply, StandInDaemon, Surface, answer_of, no_faults, surface
 
 from donmai_daemon.clock import SystemClock
 from donmai_daemon.control.app import ControlApp
@@ -138,6 +138,28 @@ async def test_a_request_that_does_not_end_is_cut(tmp_path: Path) -> None:
             await daemon.entered.wait()
     assert received == [b""]
     assert daemon.submitted == []
+
+
+async def test_a_connection_in_the_doorway_is_closed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that was being accepted while the server stopped is not left with a server that is no more."""
+    accepted = anyio.Event()
+    late: list[tuple[ControlProtocol, asyncio.Transport]] = []
+    made = ControlProtocol.connection_made
+
+    def postpone(protocol: ControlProtocol, transport: asyncio.Transport) -> None:
+        late.append((protocol, transport))
+        accepted.set()
+
+    monkeypatch.setattr(ControlProtocol, "connection_made", postpone)
+    async with surface(tmp_path, limits=Limits(head_seconds=3600.0)) as served:
+        client = await served.connect()
+        await accepted.wait()
+    with no_faults():
+        for protocol, transport in late:
+            made(protocol, transport)
+        async with client:
+            with anyio.fail_after(5), pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                await client.receive()
 
 
 async def test_answers_are_sent_without_delay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,10 +32,14 @@ class Limits:
 
 
 class LiveConnections(ServerState):
-    """uvicorn's record of connections and requests, plus a way to wait for the last connection to close."""
+    """uvicorn's record of connections and requests, plus a way to wait for the last connection to close.
+
+    `stopping`: no connection is let in any more.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.stopping = False
         self._watchers: set[asyncio.Event] = set()
 
     def closed_one(self) -> None:
@@ -68,10 +72,13 @@ class ControlProtocol(H11Protocol):
         super().connection_made(transport)
         peer = peer_of(transport.get_extra_info("socket"))
         self.app_state["peer"] = peer
-        if not peer.is_unix and len(self.connections) > self._limits.tcp_connections:
+        crowded = not peer.is_unix and len(self.connections) > self._limits.tcp_connections
+        # 1. asyncio accepts a connection. 2. The server stops, and closes every connection it knows. 3. asyncio makes
+        # the connection known: without a look at `stopping` it would be served by a server that is no more.
+        if crowded or self._live.stopping:
             transport.abort()
-            return
-        self._limit_head()
+        else:
+            self._limit_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unlimit_head()

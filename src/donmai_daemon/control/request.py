@@ -17,8 +17,8 @@ class Caller:
     """Who asks.
 
     `trusted`: presented the control token, or is the daemon's own user or root on the unix socket. `bearer` is what
-    the one Authorization header presented, good or not, None where there was none of the right form. `name` goes into the history
-    of a change.
+    the one Authorization header presented, good or not, None where there was none of the right form. `name` goes
+    into the history of a change.
     """
 
     trusted: bool
@@ -43,7 +43,7 @@ class Request:
                 self.query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=64
             )
         except ValueError as error:
-            raise RequestInvalid("query string: not valid percent-encoded UTF-8") from error
+            raise RequestInvalid("query string: cannot be read") from error
         given: dict[str, str] = {}
         for name, value in pairs:
             if name in given:
@@ -85,9 +85,8 @@ def _read_json(body: bytes) -> Json:
     try:
         value: Json = json.loads(body.decode("utf-8"))
         encode(value)  # refuses NaN, which json.loads takes
-        json.dumps(
-            value, ensure_ascii=False
-        ).encode()  # refuses a lone surrogate, which no file and no database takes
+        # Refuses a lone surrogate, which no file and no database takes.
+        json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise RequestInvalid("body: has an unpaired surrogate") from error
     except UnicodeDecodeError as error:

@@ -29,11 +29,12 @@ async def serve(
     limits: Limits = Limits(),  # noqa: B008 - frozen
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled; then stop in order, in at most about `limits.grace_seconds`.
+    """Serve until cancelled; then stop in order.
 
-    Cancellation is the way to stop: listening ends at once (both ports are free, the socket file is gone), idle
-    connections are closed, requests in flight get up to `limits.grace_seconds` to be answered, and what is left then is cut.
-    The sockets belong to this call: they are closed when it returns, however it ends.
+    Cancellation is the way to stop: listening ends at once (both addresses are free, the socket file is gone), idle
+    connections are closed, requests in flight get up to `limits.grace_seconds` to be answered. What is left then is
+    cut, and cancelled handlers get the same time again to end. The sockets belong to this call: they are closed when
+    it returns, however it ends.
     """
     live = LiveConnections()
     listeners: list[asyncio.Server] = []
@@ -82,6 +83,7 @@ def _configure(app: ASGI3Application, limits: Limits) -> Config:
 
 
 async def _finish(live: LiveConnections, grace_seconds: float) -> None:
+    live.stopping = True
     for connection in list(live.connections):
         connection.shutdown()
     with anyio.move_on_after(grace_seconds):

@@ -13,7 +13,7 @@ from donmai_daemon.control.answer import encode
 from donmai_daemon.control.redact import redact
 from donmai_daemon.model.config import Config
 from donmai_daemon.model.json import Json, JsonObject
-from donmai_daemon.model.status import EffectiveSettings, Snapshot
+from donmai_daemon.model.status import BeatTrace, EffectiveSettings, Snapshot
 
 PROJECT_ADMISSION_VERSION = 2
 """Version of the admission report that beats and registrations carry."""
@@ -21,7 +21,6 @@ PROJECT_ADMISSION_VERSION = 2
 
 def live_status(snapshot: Snapshot) -> JsonObject:
     """The part of `status` that is new every time."""
-    beat = snapshot.beat
     return {
         "status": snapshot.lifecycle,
         "version": snapshot.version,
@@ -31,13 +30,7 @@ def live_status(snapshot: Snapshot) -> JsonObject:
         "uptimeSeconds": round(snapshot.uptime_seconds, 3),
         "activeSessions": snapshot.active_sessions,
         "hostStatus": snapshot.host_status.to_json() if snapshot.host_status is not None else None,
-        "heartbeat": {
-            "intervalSeconds": beat.interval_seconds,
-            "lastSentAt": beat.last_sent_at,
-            "lastAcceptedAt": beat.last_accepted_at,
-            "lastError": beat.last_error,
-            "consecutiveFailures": beat.consecutive_failures,
-        },
+        "heartbeat": _beat(snapshot.beat),
         "mutations": {
             "pending": snapshot.pending_mutations,
             "review": snapshot.review_mutations,
@@ -106,15 +99,7 @@ def lasting_stats(config: Config, applied_ids: Sequence[str]) -> JsonObject:
 def heartbeat(snapshot: Snapshot) -> JsonObject:
     """The last composed body and the last accepted answer, as they were on the wire."""
     beat = snapshot.beat
-    return {
-        "intervalSeconds": beat.interval_seconds,
-        "lastSentAt": beat.last_sent_at,
-        "lastAcceptedAt": beat.last_accepted_at,
-        "lastError": beat.last_error,
-        "consecutiveFailures": beat.consecutive_failures,
-        "lastBody": beat.last_body,
-        "lastAnswer": beat.last_answer,
-    }
+    return {**_beat(beat), "lastBody": beat.last_body, "lastAnswer": beat.last_answer}
 
 
 def effective_settings(settings: EffectiveSettings) -> JsonObject:
@@ -154,6 +139,16 @@ def _render(view: JsonObject, trusted: bool) -> bytes:
     """No field of the views is itself a secret; a URL in one of their texts can hold one."""
     rendered = encode(view)
     return rendered if trusted or b"@" not in rendered else encode(redact(view))
+
+
+def _beat(beat: BeatTrace) -> JsonObject:
+    return {
+        "intervalSeconds": beat.interval_seconds,
+        "lastSentAt": beat.last_sent_at,
+        "lastAcceptedAt": beat.last_accepted_at,
+        "lastError": beat.last_error,
+        "consecutiveFailures": beat.consecutive_failures,
+    }
 
 
 def _registration(snapshot: Snapshot) -> str:
