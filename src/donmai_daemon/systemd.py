@@ -40,9 +40,10 @@ class Notifier:
         """The configuration is being read again; `ready` must follow. The stamp lets the manager drop a stale one."""
         return self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
-    def stopping(self, status: str | None = None) -> bool:
-        """The orderly stop has begun."""
-        return self._send("STOPPING=1", *_status(status))
+    def stopping(self, status: str | None = None, seconds: float | None = None) -> bool:
+        """The orderly stop has begun. `seconds`: it may take so long; the manager's own patience grows to that."""
+        longer = () if seconds is None else (f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}",)
+        return self._send("STOPPING=1", *longer, *_status(status))
 
     def status(self, text: str) -> bool:
         """One line for `systemctl status`."""

@@ -36,6 +36,8 @@ def test_states_arrive_as_the_manager_reads_them(manager: tuple[str, socket.sock
     assert listener.recv(4096) == b"WATCHDOG=1"
     assert notifier.stopping()
     assert listener.recv(4096) == b"STOPPING=1"
+    assert notifier.stopping("draining", seconds=660.5)
+    assert listener.recv(4096) == b"STOPPING=1\nEXTEND_TIMEOUT_USEC=660500000\nSTATUS=draining"
     before = time.monotonic_ns() // 1000
     assert notifier.reloading()
     reloading, stamp = listener.recv(4096).decode().split("\n")

@@ -15,11 +15,13 @@ import anyio
 import structlog
 
 from donmai_daemon import __version__, log
-from donmai_daemon.clock import Clock, SystemClock
+from donmai_daemon.clock import SystemClock
 from donmai_daemon.compose import Options, private_directory
 from donmai_daemon.compose.base import Base
-from donmai_daemon.compose.link import Link, dial
+from donmai_daemon.compose.connection import connect
+from donmai_daemon.compose.heartbeat import beat
 from donmai_daemon.compose.memory import remember
+from donmai_daemon.compose.work import Work, employ
 from donmai_daemon.control.app import ControlApp
 from donmai_daemon.control.router import RouteGroup
 from donmai_daemon.control.routes import control_routes
@@ -27,13 +29,15 @@ from donmai_daemon.control.server import serve
 from donmai_daemon.control.sockets import bind
 from donmai_daemon.control.token import load_or_create
 from donmai_daemon.errors import DonmaiError
+from donmai_daemon.link.resolver import EventLoop
 from donmai_daemon.model.config import Log
-from donmai_daemon.model.status import Occupancy
 from donmai_daemon.ops.document import Document
 from donmai_daemon.runtime.conditions import Conditions
 from donmai_daemon.runtime.configuration import Configuration
+from donmai_daemon.runtime.host import HostState
 from donmai_daemon.runtime.lifecycle import Lifecycle
 from donmai_daemon.runtime.notice import Notice
+from donmai_daemon.runtime.service_manager import keep_informed
 from donmai_daemon.runtime.startup import first_config
 from donmai_daemon.runtime.status import StatusDesk
 from donmai_daemon.runtime.steering import Steering
@@ -48,6 +52,9 @@ from donmai_daemon.store.lock import StateLock
 from donmai_daemon.store.machine import machine_id
 from donmai_daemon.systemd import Notifier, watchdog_interval
 
+_STOP_SECONDS = 60.0
+"""What a stop may take beyond the drain: sessions told to end, their programs killed, the last beat."""
+
 
 def run_daemon(options: Options, step: Step = no_step) -> int:
     """Run until told to stop; 0, or 3 for "start me again". Raises `DonmaiError` where it cannot start.
@@ -59,7 +66,7 @@ def run_daemon(options: Options, step: Step = no_step) -> int:
     lock = StateLock.acquire(options.state.lock)
     try:
         with closing(_log(options)) as logging:
-            return anyio.run(_run, options, step, logging)
+            return anyio.run(_run, options, step, logging, backend_options={"loop_factory": EventLoop})
     except BaseExceptionGroup as group:
         cause = _only_cause(group)
         if cause is None:
@@ -113,75 +120,85 @@ async def _run(options: Options, step: Step, logging: log.Logging) -> int:
     app = ControlApp(sockets.port, clock)
     async with anyio.create_task_group() as serving:
         await serving.start(serve, app, sockets)
-        code = await _live(base, configuration, started_at, lambda groups: app.open(token, groups))
+        code = await _live(base, configuration, started_at, sockets.url, lambda groups: app.open(token, groups))
         serving.cancel_scope.cancel()
     return code
 
 
 async def _live(
-    base: Base, configuration: Configuration, started_at: float, open_api: Callable[[Sequence[RouteGroup]], None]
+    base: Base,
+    configuration: Configuration,
+    started_at: float,
+    own_url: str,
+    open_api: Callable[[Sequence[RouteGroup]], None],
 ) -> int:
     """From an open journal to a closed one; the exit code."""
-    options, clock, live_config = base.options, base.clock, base.live_config
+    options, clock, store = base.options, base.clock, base.store
+    logger = structlog.get_logger("daemon")
     notifier = Notifier.from_environ(options.environ)
-    own_id = await base.store.run(machine_id, live_config.config.machine.id, options.state.directory)
-    journal = await base.store.run(Journal.open, options.state.journal, clock.now(), base.step)
+    own_id = await store.run(machine_id, base.live_config.config.machine.id, options.state.directory)
+    journal = await store.run(Journal.open, options.state.journal, clock.now(), base.step)
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(base.store.run, journal.close)
-        memory = await remember(base, configuration, journal)
-        link = await dial(base, memory, own_id, stack)
-        steering = Steering(base.lifecycle, memory.apply_loop.refresh)
+        stack.push_async_callback(store.run, journal.close)
+        host = HostState(await store.run(journal.host_status))
+        connection = await connect(base, own_id, stack)
+        work = employ(base, host, connection, own_url)
+        memory = await remember(base, configuration, journal, host, work.manager.kill)
+        heartbeat = await beat(base, memory, connection, work) if connection else None
+        steering = Steering(
+            base.lifecycle, memory.apply_loop.refresh, connection.look_again if connection else lambda: None
+        )
         status = StatusDesk(
             machine_id=own_id,
             config_path=options.config,
             lifecycle=base.lifecycle,
-            live_config=live_config,
-            host=memory.host,
+            live_config=base.live_config,
+            host=host,
             inbox=memory.inbox,
             conditions=base.conditions,
-            beat=link.trace,
-            occupancy=Occupancy,
-            worker_id=lambda: link.identity.worker_id if link.identity else None,
+            heartbeat=heartbeat,
+            occupancy=work.occupancy,
+            queue_depth=lambda: work.waiting,
+            polls=work.poller is not None,
+            worker_id=lambda: connection.identity.worker_id if connection else None,
             clock=clock,
             started_at=started_at,
         )
         async with anyio.create_task_group() as group:
             group.start_soon(_obey_signals, steering, notifier)
+            await group.start(work.run)
             group.start_soon(memory.apply_loop.run)
             group.start_soon(memory.host_lane.run)
             group.start_soon(Watcher(options.config, memory.apply_loop.file_changed).run)
-            group.start_soon(_feed_watchdog, notifier, watchdog_interval(options.environ), clock)
-            if link.identity is not None:
-                group.start_soon(link.identity.keep_fresh)
-            beating = Stoppable(link.heartbeat.run) if link.heartbeat else None
-            if beating is not None:
+            group.start_soon(keep_informed, notifier, watchdog_interval(options.environ), status.snapshot, clock)
+            beating = Stoppable(heartbeat.run) if heartbeat else None
+            if connection is not None and beating is not None:
+                group.start_soon(connection.run)
                 group.start_soon(beating.run)
-            memory.apply_loop.wake()
             memory.host_lane.wake()
-            open_api(control_routes(status, memory.inbox, steering))
+            open_api(control_routes(status, memory.inbox, steering, [work.routes]))
             base.lifecycle.started()
             notifier.ready()
-            structlog.get_logger("daemon").info(
-                "daemon.started",
-                version=__version__,
-                config=str(options.config),
-                state=str(options.state.directory),
-            )
+            logger.info("daemon.started", version=__version__, config=str(options.config), control=own_url)
 
             await steering.wanted.wait()
-            notifier.stopping()
-            await unless(steering.at_once, partial(_wind_down, link, beating))
+            drain_seconds = base.live_config.config.agent.drain_timeout_seconds
+            notifier.stopping(seconds=drain_seconds + _STOP_SECONDS)
+            await unless(steering.at_once, partial(_finish_work, work, drain_seconds))
+            await _finish_work(work, 0)
+            if beating is not None and heartbeat is not None:
+                await beating.stop()
+                await unless(steering.at_once, heartbeat.farewell)
             base.lifecycle.stopped()
             group.cancel_scope.cancel()
-    structlog.get_logger("daemon").info("daemon.stopped", exit_code=steering.exit_code)
+    logger.info("daemon.stopped", exit_code=steering.exit_code)
     return steering.exit_code
 
 
-async def _wind_down(link: Link, beating: Stoppable | None) -> None:
-    """What is worth waiting for: the platform hears that this host takes no more work."""
-    if beating is not None and link.heartbeat is not None:
-        await beating.stop()
-        await link.heartbeat.farewell()
+async def _finish_work(work: Work, seconds: float) -> None:
+    """Wait for running sessions, then end them; returns at once where none runs."""
+    if work.manager.active_count:
+        await work.manager.drain(seconds)
 
 
 async def _obey_signals(steering: Steering, notifier: Notifier) -> None:
@@ -197,13 +214,6 @@ async def _obey_signals(steering: Steering, notifier: Notifier) -> None:
             except DonmaiError as error:
                 structlog.get_logger("daemon").warning("daemon.reload_failed", reason=error.message)
             notifier.ready()
-
-
-async def _feed_watchdog(notifier: Notifier, interval: float | None, clock: Clock) -> None:
-    """Show the service manager that the event loop turns. Whether the platform answers is another matter."""
-    while interval is not None:
-        notifier.watchdog()
-        await clock.sleep(interval)
 
 
 def _socket(base: Base) -> Path:

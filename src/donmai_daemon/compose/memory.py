@@ -10,7 +10,7 @@ from donmai_daemon.runtime.applier import Applier
 from donmai_daemon.runtime.apply_loop import ApplyLoop
 from donmai_daemon.runtime.configuration import Configuration
 from donmai_daemon.runtime.host import HostState
-from donmai_daemon.runtime.host_lane import HostLane
+from donmai_daemon.runtime.host_lane import HostLane, Kill
 from donmai_daemon.runtime.inbox import Inbox
 from donmai_daemon.store.database import damaged_files
 from donmai_daemon.store.journal import Journal
@@ -27,8 +27,10 @@ class Memory:
     host_lane: HostLane
 
 
-async def remember(base: Base, configuration: Configuration, journal: Journal) -> Memory:
-    """Recover what a crash left, and build those who act on the journal."""
+async def remember(
+    base: Base, configuration: Configuration, journal: Journal, host: HostState, kill: Kill
+) -> Memory:
+    """Recover what a crash left, and build those who act on the journal. `kill` is the effect of `session.kill`."""
     applier = Applier(journal, configuration, base.clock.now, lambda: secrets.token_hex(4), base.step)
     await base.store.run(applier.recover)
     aside = damaged_files(base.options.state.journal)
@@ -39,7 +41,6 @@ async def remember(base: Base, configuration: Configuration, journal: Journal) -
             f"the journal was damaged and set aside as {aside[-1].name} in the state directory; changes that were "
             "waiting in it come again from the platform. Remove the file when you have looked at it, and restart",
         )
-    host = HostState(await base.store.run(journal.host_status))
     inbox = Inbox(
         journal=journal,
         applier=applier,
@@ -72,13 +73,9 @@ async def remember(base: Base, configuration: Configuration, journal: Journal) -
         conditions=base.conditions,
         clock=base.clock,
         rng=base.rng,
-        kill=_no_such_session,
+        kill=kill,
         on_settled=settled,
     )
     inbox.on_submit.add(apply_loop.wake)
     inbox.on_submit.add(host_lane.wake)
     return Memory(journal, host, inbox, apply_loop, host_lane)
-
-
-async def _no_such_session(_session_id: str, _reason: str | None) -> bool:
-    return False

@@ -9,10 +9,9 @@ import anyio
 from anyio.abc import TaskStatus
 
 from donmai_daemon.compose.base import Base
+from donmai_daemon.compose.connection import Connection
 from donmai_daemon.control.router import RouteGroup
 from donmai_daemon.control.sessions import session_routes
-from donmai_daemon.link.client import PlatformClient
-from donmai_daemon.link.identity import Identity
 from donmai_daemon.model.status import Occupancy
 from donmai_daemon.model.wire import BeatAnswer
 from donmai_daemon.runtime.drain import Drain
@@ -31,20 +30,22 @@ from donmai_daemon.sessions.spawner import SessionFiles, Spawner
 RUNNER = (sys.executable, "-m", "donmai_daemon", "agent", "run")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Work:
-    """`poller` is None where no platform is configured."""
+    """`poller` is None where no platform is configured. `waiting`: items that the platform said are queued for this host."""
 
     manager: SessionManager
     poller: Poller | None
     drain: Drain
     routes: RouteGroup
+    waiting: int = 0
 
     def occupancy(self) -> Occupancy:
         return Occupancy(self.manager.active_count, self.manager.interactive_count)
 
     def heard(self, answer: BeatAnswer) -> None:
         """A beat was answered: it may tell of work, and of whether any may be claimed."""
+        self.waiting = answer.pending_work_count or 0
         if self.poller is not None:
             self.poller.look_again()
             if answer.pending_work_count:
@@ -60,11 +61,9 @@ class Work:
             task_status.started()
 
 
-def employ(
-    base: Base, host: HostState, identity: Identity | None, client: PlatformClient | None, daemon_url: str
-) -> Work:
+def employ(base: Base, host: HostState, connection: Connection | None, daemon_url: str) -> Work:
     """Build it. `daemon_url` is the control API's address as it is really bound."""
-    platform = HostPlatform(client, identity) if identity is not None and client is not None else None
+    platform = HostPlatform(connection.client, connection.identity) if connection is not None else None
     port = platform or NoPlatform()
     live_config, lifecycle = base.live_config, base.lifecycle
 
@@ -96,7 +95,8 @@ def employ(
         worker_id=lambda: port.worker_id,
     )
     poller = None
-    if platform is not None and identity is not None:
+    if platform is not None and connection is not None:
+        identity = connection.identity
 
         def interval() -> float:
             """A platform that holds beats tells of work by them; then polls only make up for a word that was lost."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 import anyio
 import structlog
@@ -23,14 +24,14 @@ from donmai_daemon.store.journal import Journal
 
 _MAX_RETRY_SECONDS = 30.0
 
+Kill: TypeAlias = Callable[[str, str | None], Awaitable[bool]]
+"""Ends a session's processes, with a reason: True where there was one to end, or it had ended; False: none is known."""
+
 SESSION_NOT_KNOWN = "session not known"
 
 
 class HostLane:
-    """Settles what waits in the host lane, in first-seen order.
-
-    `kill` ends a session's processes: True where there was one to end (or it had ended), False where none is known.
-    """
+    """Settles what waits in the host lane, in first-seen order."""
 
     def __init__(
         self,
@@ -42,7 +43,7 @@ class HostLane:
         conditions: Conditions,
         clock: Clock,
         rng: random.Random,
-        kill: Callable[[str, str | None], Awaitable[bool]],
+        kill: Kill,
         on_settled: Callable[[], Awaitable[None]],
     ) -> None:
         self._journal = journal

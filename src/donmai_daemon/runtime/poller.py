@@ -94,4 +94,3 @@ class Poller:
         if answer.items or answer.unusable or answer.claimed_elsewhere:
             self._log.info("poll.claimed", items=len(answer.items), unusable=len(answer.unusable))
             await self._take(answer)
-

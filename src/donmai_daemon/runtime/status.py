@@ -10,11 +10,15 @@ from donmai_daemon import __version__
 from donmai_daemon.clock import Clock
 from donmai_daemon.model.status import BeatTrace, EffectiveSettings, Occupancy, Snapshot
 from donmai_daemon.runtime.conditions import Conditions
+from donmai_daemon.runtime.heartbeat import Heartbeat
 from donmai_daemon.runtime.host import HostState
 from donmai_daemon.runtime.inbox import Inbox
 from donmai_daemon.runtime.lifecycle import Lifecycle
 from donmai_daemon.runtime.live_config import LiveConfig
 from donmai_daemon.settings import redacted_values
+
+NO_PLATFORM = BeatTrace(0.0, None, None, "no platform is configured", 0, False, False, None, None)
+"""The heartbeat of a daemon that has nobody to beat to."""
 
 
 class StatusDesk:
@@ -30,8 +34,10 @@ class StatusDesk:
         host: HostState,
         inbox: Inbox,
         conditions: Conditions,
-        beat: Callable[[], BeatTrace],
+        heartbeat: Heartbeat | None,
         occupancy: Callable[[], Occupancy],
+        queue_depth: Callable[[], int],
+        polls: bool,
         worker_id: Callable[[], str | None],
         clock: Clock,
         started_at: float,
@@ -43,7 +49,9 @@ class StatusDesk:
         self._host = host
         self._inbox = inbox
         self._conditions = conditions
-        self._beat = beat
+        self._heartbeat = heartbeat
+        self._queue_depth = queue_depth
+        self._polls = polls
         self._occupancy = occupancy
         self._worker_id = worker_id
         self._clock = clock
@@ -63,7 +71,7 @@ class StatusDesk:
             config=config,
             applied_project_ids=config.enabled_project_ids,
             host_status=self._host.status,
-            beat=self._beat(),
+            beat=self._heartbeat.trace() if self._heartbeat else NO_PLATFORM,
             pending_mutations=counts.pending,
             review_mutations=counts.review,
             unsent_acks=counts.unsent,
@@ -71,8 +79,8 @@ class StatusDesk:
             config_path=str(self._config_path),
             config_digest=self._live_config.digest,
             config_valid=self._live_config.valid,
-            queue_depth=0,
-            poll_running=False,
+            queue_depth=self._queue_depth(),
+            poll_running=self._polls and self._lifecycle.accepting and self._host.may_claim,
             taken_at=self._clock.now(),
         )
 

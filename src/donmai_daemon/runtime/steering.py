@@ -21,9 +21,13 @@ RESTART_ME: ExitCode = 3
 class Steering:
     """Turns requests into lifecycle moves. `wanted` is set once the process should end, with `exit_code`."""
 
-    def __init__(self, lifecycle: Lifecycle, refresh: Callable[[], Awaitable[Applied]]) -> None:
+    def __init__(
+        self, lifecycle: Lifecycle, refresh: Callable[[], Awaitable[Applied]], look_again: Callable[[], None]
+    ) -> None:
+        """`look_again` is called at each reload: what the platform refused may be tried again."""
         self._lifecycle = lifecycle
         self._refresh = refresh
+        self._look_again = look_again
         self.wanted = anyio.Event()
         self.at_once = anyio.Event()
         self.exit_code: ExitCode = 0
@@ -35,6 +39,7 @@ class Steering:
 
     async def reload(self) -> str:
         """Read the configuration now. Raises `ConfigInvalid` or `ConfigUnwritable` where it cannot be used."""
+        self._look_again()
         applied = await self._refresh()
         if applied.problem is not None:
             raise applied.problem
