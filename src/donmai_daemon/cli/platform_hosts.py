@@ -23,7 +23,7 @@ def listed(arguments: Namespace, console: Console) -> int:
     """Every machine."""
 
     async def act(opened: Opened) -> int:
-        found = await _hosts(opened, arguments.heartbeat_interval).list(arguments.org)
+        found = await _hosts(opened, arguments.heartbeat_interval).all(arguments.org)
         if arguments.json:
             views: list[Json] = [host_view(view) for view in found]
             console.json({"hosts": views})

@@ -43,7 +43,7 @@ def listed(arguments: Namespace, console: Console) -> int:
     """Every key, revoked ones too."""
 
     async def act(opened: Opened) -> int:
-        keys = await Keys(opened.store, CLOCK, NAMES).list(arguments.org)
+        keys = await Keys(opened.store, CLOCK, NAMES).all(arguments.org)
         if arguments.json:
             views: list[Json] = [key_view(key) for key in keys]
             console.json({"keys": views})

@@ -48,7 +48,7 @@ def listed(arguments: Namespace, console: Console) -> int:
     """The newest sessions."""
 
     async def act(opened: Opened) -> int:
-        sessions = await _queue(opened).list(arguments.org, arguments.limit)
+        sessions = await _queue(opened).recent(arguments.org, arguments.limit)
         if arguments.json:
             views: list[Json] = [session_view(session) for session in sessions]
             console.json({"sessions": views})

@@ -13,7 +13,7 @@ from donmai_daemon.platform.http.bodies import CREATE_KEY, ENQUEUE
 from donmai_daemon.platform.http.credentials import Credentials
 from donmai_daemon.platform.http.endpoint import Call, Endpoint, Reply
 from donmai_daemon.platform.http.schema import check
-from donmai_daemon.platform.http.views import host_view, key_view, mutation_view
+from donmai_daemon.platform.http.views import host_view, key_view, mutation_view, transition_view
 from donmai_daemon.platform.records.keys import Role
 from donmai_daemon.platform.service.hosts import Hosts
 from donmai_daemon.platform.service.keys import CHANGERS, READERS, Keys, require
@@ -35,6 +35,8 @@ class AdminRoutes:
         return (
             Endpoint("POST", "/api/daemon/mutations", "enqueueMutation", self.enqueue),
             Endpoint("GET", "/api/daemon/mutations", "listMutations", self.list_mutations),
+            Endpoint("GET", "/api/daemon/mutations/{mutationId}", "findMutation", self.find),
+            Endpoint("POST", "/api/daemon/mutations/{mutationId}/undo", "undoMutation", self.undo),
             Endpoint("DELETE", "/api/daemon/mutations/{mutationId}", "cancelMutation", self.cancel),
             Endpoint("GET", "/api/daemon/hosts", "listHosts", self.list_hosts),
             Endpoint("POST", "/api/org/{orgId}/keys", "createKey", self.create_key),
@@ -57,7 +59,7 @@ class AdminRoutes:
         if not host_id:
             raise RequestRefused("workerHostId", "is required")
         limit = _limit(call.query.get("limit"), _LISTED)
-        mutations: list[Json] = [mutation_view(m) for m in await self._mutations.list(key, host_id, limit)]
+        mutations: list[Json] = [mutation_view(m) for m in await self._mutations.recent(key, host_id, limit)]
         return Reply({"mutations": mutations})
 
     async def cancel(self, call: Call) -> Reply:
@@ -65,11 +67,22 @@ class AdminRoutes:
         await self._mutations.cancel(key, call.path["mutationId"])
         return Reply({"cancelled": True})
 
+    async def find(self, call: Call) -> Reply:
+        key = await self._credentials.key(call)
+        mutation, transitions = await self._mutations.find(key, call.path["mutationId"])
+        trail: list[Json] = [transition_view(transition) for transition in transitions]
+        return Reply({"mutation": mutation_view(mutation), "trail": trail})
+
+    async def undo(self, call: Call) -> Reply:
+        key = await self._credentials.key(call)
+        mutation = await self._mutations.undo(key, call.path["mutationId"])
+        return Reply({"mutation": mutation_view(mutation)}, 201)
+
     async def list_hosts(self, call: Call) -> Reply:
         key = await self._credentials.key(call)
         require(key, READERS)
         limit = _limit(call.query["limit"], _MAX_LISTED) if "limit" in call.query else None
-        views = await self._hosts.list(key.org_id, call.query.get("after", ""), limit)
+        views = await self._hosts.all(key.org_id, call.query.get("after", ""), limit)
         hosts: list[Json] = [host_view(view) for view in views]
         return Reply({"hosts": hosts})
 

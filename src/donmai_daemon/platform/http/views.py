@@ -5,7 +5,7 @@ from __future__ import annotations
 from donmai_daemon.clock import rfc3339
 from donmai_daemon.model.json import Json, JsonObject
 from donmai_daemon.platform.records.keys import KeyRecord
-from donmai_daemon.platform.records.mutations import MutationRecord
+from donmai_daemon.platform.records.mutations import MutationRecord, Transition
 from donmai_daemon.platform.records.work import SessionRecord
 from donmai_daemon.platform.service.hosts import HostView
 
@@ -33,6 +33,16 @@ def mutation_view(mutation: MutationRecord) -> JsonObject:
         name: text for name, text in (("error", mutation.error), ("undoes", mutation.undoes)) if text is not None
     }
     return view
+
+
+def transition_view(transition: Transition) -> JsonObject:
+    """One row of the audit trail; `from` is null where the thing was made."""
+    return {
+        "at": rfc3339(transition.at),
+        "by": transition.by,
+        "from": transition.came_from,
+        "to": transition.to,
+    }
 
 
 def host_view(view: HostView) -> JsonObject:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 from donmai_daemon.model.json import Json, JsonObject
@@ -93,3 +93,14 @@ class Liveness:
     load: JsonObject = field(default_factory=dict)
     conditions: tuple[Json, ...] = ()
     config_digest: str | None = None
+
+
+def is_outdated(beat: Liveness, kept: Liveness | None, within: timedelta) -> bool:
+    """Whether `beat` is older than the one kept.
+
+    A `seq` counts up per boot, and a boot has no name. So a lower `seq` means an older beat that arrives late while the
+    kept one is younger than `within`, and a new boot after that.
+    """
+    if kept is None or kept.worker_id != beat.worker_id or kept.seq is None or beat.seq is None:
+        return False
+    return beat.seq < kept.seq and beat.seen_at - kept.seen_at < within

@@ -20,7 +20,7 @@ MAX_DELIVERED, MAX_DELIVERED_BYTES = 500, 512 * 1024
 class MutationRecord:
     """One queued change. `wire_bytes` is its size in a beat's answer; `undoes` names the mutation it takes back.
 
-    `before` is what the platform knew of the entry when it delivered the mutation, None where it knew nothing.
+    `before` is what the machine had reported of the entry when the mutation was delivered, None where it had not.
     """
 
     id: str
@@ -63,13 +63,15 @@ class SettledAck:
 class BeatExchange:
     """One beat, as the store has to record and answer it, in one transaction.
 
-    With `hold`, nothing is read out unless there is news: a mutation never delivered before, or another host status
-    than this worker was told last.
+    `reported_digest` is the `allowlistHash` it carries: the stored report is what the machine has now where the two are
+    equal. With `hold`, nothing is read out unless there is news: a mutation never delivered before, or another host
+    status than this worker was told last.
     """
 
     worker_id: str
     at: datetime
     acks: tuple[SettledAck, ...] = ()
+    reported_digest: str | None = None
     hold: bool = False
 
 
@@ -89,4 +91,3 @@ class BeatOutcome:
     answered: bool = True
     next_due: datetime | None = None
     foreign_acks: tuple[str, ...] = ()
-    settled: tuple[str, ...] = ()

@@ -23,7 +23,11 @@ _MAX_TEXT, _MAX_CONDITIONS = 512, 50
 
 @dataclass(frozen=True, slots=True)
 class BeatReport:
-    """One beat as it came. `admission` is None without a full report; `ignored` says what was passed over."""
+    """One beat as it came.
+
+    `admission` is None without a full report, `admission_digest` without an `allowlistHash`; `ignored` says what was
+    passed over.
+    """
 
     status: str | None
     active_count: int
@@ -32,6 +36,7 @@ class BeatReport:
     load: JsonObject
     seq: int | None
     admission: AdmissionRecord | None
+    admission_digest: str | None
     acks: tuple[SettledAck, ...]
     conditions: tuple[Json, ...]
     config_digest: str | None
@@ -69,6 +74,7 @@ def read_beat(body: Mapping[str, Json]) -> BeatReport:
         load=_load(body),
         seq=_count(body, "seq", ignored),
         admission=_admission(body, ignored),
+        admission_digest=_text(body.get("allowlistHash")),
         acks=_acks(body, ignored),
         conditions=_conditions(body.get("conditions"), ignored),
         config_digest=_text(body.get("configDigest")),

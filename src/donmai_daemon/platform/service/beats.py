@@ -15,6 +15,7 @@ import structlog
 from donmai_daemon.clock import Clock, rfc3339
 from donmai_daemon.model.json import Json, JsonObject
 from donmai_daemon.platform.conditions import Absent
+from donmai_daemon.platform.records.hosts import is_outdated
 from donmai_daemon.platform.records.mutations import BeatExchange, BeatOutcome
 from donmai_daemon.platform.service.beat_report import BeatReport
 from donmai_daemon.platform.service.mutations import delivery
@@ -79,14 +80,15 @@ class Beats:
         wait = min(wait, self._interval)
         if report.acks or report.admission is not None:
             wait = timedelta()
-        outcome = await self._exchange(
-            BeatExchange(worker_id, now, acks=report.acks, hold=wait > timedelta()), report, now
+        exchange = BeatExchange(
+            worker_id, now, acks=report.acks, reported_digest=report.admission_digest, hold=wait > timedelta()
         )
+        outcome = await self._exchange(exchange, report, claims.registration)
         if not outcome.answered:
             topics = [host_topic(outcome.host_id)]
             if report.status == "idle":
                 topics.append(work_topic(outcome.org_id))
-            outcome = await self._held(outcome, worker_id, topics, now + wait, hold)
+            outcome = await self._held(outcome, exchange, topics, now + wait, hold)
         return self._answer(outcome)
 
     def end_holds(self) -> None:
@@ -94,15 +96,18 @@ class Beats:
         for hold in list(self._holds.values()):
             hold.end()
 
-    async def _exchange(self, beat: BeatExchange, report: BeatReport, now: datetime) -> BeatOutcome:
+    async def _exchange(self, beat: BeatExchange, report: BeatReport, host_id: str) -> BeatOutcome:
+        said = report.liveness(host_id, beat.worker_id, beat.at)
+        late = self._interval + _IN_FLIGHT
+        if report.admission is not None:
+            kept = (await self._store.liveness([host_id])).get(host_id)
+            if not is_outdated(said, kept, late) and not await self._store.report(beat.worker_id, report.admission):
+                raise Absent("no such worker")
         outcome = await self._store.exchange(beat)
         if outcome is None:
             raise Absent("no such worker")
-        kept = await self._store.note(
-            report.liveness(outcome.host_id, beat.worker_id, now), self._interval + _IN_FLIGHT
-        )
-        if kept and report.admission is not None and not await self._store.report(beat.worker_id, report.admission):
-            raise Absent("no such worker")
+        # Only now: a superseded worker must not speak for its host.
+        await self._store.note(said, late)
         if outcome.foreign_acks or report.ignored:
             self._log.warning(
                 "beat.parts_ignored",
@@ -114,16 +119,16 @@ class Beats:
         return outcome
 
     async def _held(
-        self, outcome: BeatOutcome, worker_id: str, topics: Sequence[str], until: datetime, hold: Hold
+        self, outcome: BeatOutcome, exchange: BeatExchange, topics: Sequence[str], until: datetime, hold: Hold
     ) -> BeatOutcome:
         """Wait for news, the end of the wait, or the end of the hold; then read again."""
-        with self._holding(worker_id, topics, hold):
+        with self._holding(exchange.worker_id, topics, hold):
             while not hold.ended:
                 # Whoever makes news commits first and wakes us then, and we listen since before this look:
                 # 1. news is committed before the look: the look sees it;  2. after it: the event is set.
                 hold.event.clear()
                 now = self._clock.now()
-                looked = await self._store.exchange(BeatExchange(worker_id, now, hold=now < until))
+                looked = await self._store.exchange(replace(exchange, at=now, hold=now < until))
                 if looked is None:
                     raise Absent("no such worker")
                 if looked.answered:

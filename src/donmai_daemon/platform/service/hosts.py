@@ -44,7 +44,7 @@ class Hosts:
         self._clock = clock
         self._interval = interval
 
-    async def list(self, org_id: str | None, after: str = "", limit: int | None = None) -> list[HostView]:
+    async def all(self, org_id: str | None, after: str = "", limit: int | None = None) -> list[HostView]:
         """Hosts of one organisation or of all, by id; `limit` None: all there are."""
         views: list[HostView] = []
         while limit is None or len(views) < limit:

@@ -55,7 +55,7 @@ class Keys:
         await self._store.add_key(record, digest_of(text))
         return NewKey(record, Secret(text))
 
-    async def list(self, org_id: str | None) -> list[KeyRecord]:
+    async def all(self, org_id: str | None) -> list[KeyRecord]:
         """Keys of one organisation, or of all."""
         return await self._store.keys(org_id)
 

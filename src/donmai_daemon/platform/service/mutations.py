@@ -16,13 +16,16 @@ from donmai_daemon.ops.registry import operation
 from donmai_daemon.platform.conditions import Absent, Conflict, RequestRefused
 from donmai_daemon.platform.identifiers import Names
 from donmai_daemon.platform.records.keys import KeyRecord
-from donmai_daemon.platform.records.mutations import MutationRecord
+from donmai_daemon.platform.records.mutations import MutationRecord, Transition
 from donmai_daemon.platform.service.keys import CHANGERS, READERS, require
 from donmai_daemon.platform.store.ports import HostStore, MutationStore
+from donmai_daemon.platform.undo import inverse, related_ops
 from donmai_daemon.platform.wakeups import Wakeups, host_topic
 
 MAX_PARAMS_BYTES = 16 * 1024
 """Largest params on the wire (specification of the wire, limits)."""
+
+_MAX_HISTORY = 10_000
 
 
 class MutationData(MutationStore, HostStore, Protocol):
@@ -73,7 +76,7 @@ class Mutations:
         await self._wakeups.publish(host_topic(host_id))
         return mutation
 
-    async def list(self, key: KeyRecord, host_id: str, limit: int) -> list[MutationRecord]:
+    async def recent(self, key: KeyRecord, host_id: str, limit: int) -> list[MutationRecord]:
         """Newest first. Raises `Forbidden`, `Absent`."""
         require(key, READERS)
         if await self._store.host(key.org_id, host_id) is None:
@@ -89,6 +92,26 @@ class Mutations:
         if outcome != "cancelled":
             raise Conflict(f"the mutation was {outcome.replace('_', ' ')}", {"cancelled": False, "reason": outcome})
         self._log.info("mutation.cancelled", mutation=mutation_id, key=key.id)
+
+    async def find(self, key: KeyRecord, mutation_id: str) -> tuple[MutationRecord, list[Transition]]:
+        """One mutation and all that happened to it. Raises `Forbidden`, `Absent`."""
+        require(key, READERS)
+        mutation = await self._store.mutation(key.org_id, mutation_id)
+        if mutation is None:
+            raise Absent(f"no mutation {mutation_id}")
+        return mutation, await self._store.trail(mutation_id)
+
+    async def undo(self, key: KeyRecord, mutation_id: str) -> MutationRecord:
+        """Queue the operation that takes a mutation back. Raises `Forbidden`, `Absent`, `Conflict` with the reason why not."""
+        require(key, CHANGERS)
+        mutation = await self._store.mutation(key.org_id, mutation_id)
+        if mutation is None:
+            raise Absent(f"no mutation {mutation_id}")
+        history = await self._store.history(mutation.host_id, related_ops(mutation.op), _MAX_HISTORY)
+        if len(history) == _MAX_HISTORY:
+            raise Conflict("cannot be undone: the machine's history is too long to be sure")
+        back = inverse(mutation, history)
+        return await self.enqueue(key, mutation.host_id, back.op, back.params, undoes=mutation.id)
 
 
 def check_operation(op: str, params: JsonObject) -> tuple[str, ...]:

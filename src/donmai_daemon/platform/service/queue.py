@@ -64,7 +64,7 @@ class Queue:
         """The newest things that its agent told, oldest of them first."""
         return await self._store.activities(session_id, limit)
 
-    async def list(self, org_id: str | None, limit: int) -> list[SessionRecord]:
+    async def recent(self, org_id: str | None, limit: int) -> list[SessionRecord]:
         """Newest first; of all organisations where `org_id` is None."""
         return await self._store.sessions(org_id, limit)
 

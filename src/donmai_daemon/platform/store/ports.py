@@ -94,11 +94,7 @@ class LivenessStore(Protocol):
     """What beats say about themselves: not worth a disk write, and gone after a while."""
 
     async def note(self, liveness: Liveness, outdated_within: timedelta) -> bool:
-        """Keep what a beat said. False, and nothing kept, where the beat is older than the one kept.
-
-        A `seq` counts up per boot, and a boot has no name. So a lower `seq` means an older beat that arrives late while
-        the kept one is younger than `outdated_within`, and a new boot after that.
-        """
+        """Keep what a beat said. False, and nothing kept, where it is outdated (`is_outdated`)."""
         ...
 
     async def liveness(self, host_ids: Sequence[str]) -> Mapping[str, Liveness]: ...
@@ -110,7 +106,9 @@ class BeatStore(Protocol):
     async def exchange(self, beat: BeatExchange) -> BeatOutcome | None:
         """Settle what the acks say, then read and stamp what is due. None: no such current worker.
 
-        Read and stamped in one transaction: under any interleaving a mutation is either cancelled or delivered.
+        Read and stamped in one transaction: under any interleaving a mutation is either cancelled or delivered. A
+        mutation is stamped with what was reported of its entry (`undo.entry_before`) where the report is up to date and
+        no unsettled mutation before it is about the same.
         """
         ...
 
@@ -130,6 +128,10 @@ class MutationStore(Protocol):
 
     async def mutations(self, host_id: str, limit: int) -> list[MutationRecord]:
         """Newest first."""
+        ...
+
+    async def history(self, host_id: str, ops: Sequence[str], limit: int) -> list[MutationRecord]:
+        """Those of a host by one of `ops`, newest first."""
         ...
 
     async def cancel(self, org_id: str, mutation_id: str, at: datetime, by: str) -> CancelOutcome | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from donmai_daemon.platform.records.hosts import Liveness
+from donmai_daemon.platform.records.hosts import Liveness, is_outdated
 from donmai_daemon.platform.store.sqlite.codec import liveness, stored_liveness, text
 from donmai_daemon.platform.store.sqlite.database import Database, Transaction
 
@@ -20,14 +20,7 @@ class SqliteLiveness:
         self._unwritten: set[str] = set()
 
     async def note(self, beat: Liveness, outdated_within: timedelta) -> bool:
-        kept = self._known.get(beat.host_id)
-        if (
-            kept is not None
-            and kept.worker_id == beat.worker_id
-            and None not in (kept.seq, beat.seq)
-            and (beat.seq or 0) < (kept.seq or 0)
-            and beat.seen_at - kept.seen_at < outdated_within
-        ):
+        if is_outdated(beat, self._known.get(beat.host_id), outdated_within):
             return False
         self._known[beat.host_id] = beat
         self._unwritten.add(beat.host_id)

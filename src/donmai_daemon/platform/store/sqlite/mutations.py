@@ -1,42 +1,23 @@
-"""Mutations in SQLite, and the exchange of a beat."""
+"""The queues of mutations in SQLite."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from donmai_daemon.model.json import JsonObject
-from donmai_daemon.model.wire import HostStatus
-from donmai_daemon.platform.records.hosts import AdmissionRecord
-from donmai_daemon.platform.records.mutations import (
-    MAX_DELIVERED,
-    MAX_DELIVERED_BYTES,
-    BeatExchange,
-    BeatOutcome,
-    CancelOutcome,
-    MutationRecord,
-    SettledAck,
-    Transition,
-)
+from donmai_daemon.platform.records.mutations import CancelOutcome, MutationRecord, Transition
 from donmai_daemon.platform.store.sqlite.codec import (
     dump,
-    host_record,
-    host_status,
-    integer,
-    load,
     milliseconds,
-    moment,
     mutation_record,
     optional_milliseconds,
-    stored_admission,
-    text,
     transition,
 )
-from donmai_daemon.platform.store.sqlite.database import Database, Row, Transaction
-from donmai_daemon.platform.store.sqlite.hosts import set_status
+from donmai_daemon.platform.store.sqlite.database import Database, Transaction
 
 
 class SqliteMutations:
-    """Implements `MutationStore` and `BeatStore`."""
+    """Implements `MutationStore`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -70,6 +51,10 @@ class SqliteMutations:
     async def mutations(self, host_id: str, limit: int) -> list[MutationRecord]:
         return [mutation_record(row) for row in self._database.rows("mutations", host_id=host_id, limit=limit)]
 
+    async def history(self, host_id: str, ops: Sequence[str], limit: int) -> list[MutationRecord]:
+        rows = self._database.rows("history", host_id=host_id, ops=dump([*ops]), limit=limit)
+        return [mutation_record(row) for row in rows]
+
     async def cancel(self, org_id: str, mutation_id: str, at: datetime, by: str) -> CancelOutcome | None:
         def write(transaction: Transaction) -> CancelOutcome | None:
             stamp = milliseconds(at)
@@ -85,100 +70,3 @@ class SqliteMutations:
 
     async def trail(self, mutation_id: str) -> list[Transition]:
         return [transition(row) for row in self._database.rows("trail", subject=mutation_id)]
-
-    async def exchange(self, beat: BeatExchange) -> BeatOutcome | None:
-        row = self._database.row("beat", worker_id=beat.worker_id)
-        if row is None:
-            return None
-        if beat.acks or _has_news(row, beat.at):
-            return await self._database.write(lambda transaction: _exchange(transaction, beat))
-        if row["redeliver"] and not beat.hold:
-            return _outcome(row, _due(self._database, row, beat), answered=True)
-        return _outcome(row, [], answered=not beat.hold)
-
-    async def report(self, worker_id: str, admission: AdmissionRecord) -> bool:
-        row = self._database.row("beat", worker_id=worker_id)
-        if row is None or (admission.digest and admission.digest == row["admission_digest"]):
-            return row is not None
-        stored = stored_admission(admission)
-
-        def write(transaction: Transaction) -> bool:
-            return bool(
-                transaction.run(
-                    "set_admission", worker_id=worker_id, admission_digest=admission.digest, admission=stored
-                )
-            )
-
-        return await self._database.write(write)
-
-
-def _has_news(row: Row, at: datetime) -> bool:
-    """A mutation that is due and was never delivered, or a host status that this worker has not been told."""
-    next_due = row["next_due"]
-    due = isinstance(next_due, int) and next_due <= milliseconds(at)
-    return due or row["status_told"] != row["status"]
-
-
-def _exchange(transaction: Transaction, beat: BeatExchange) -> BeatOutcome | None:
-    row = transaction.row("beat", worker_id=beat.worker_id)
-    if row is None:
-        return None
-    host_id, at = text(row, "host_id"), milliseconds(beat.at)
-    foreign = [ack.id for ack in beat.acks if not _settle(transaction, host_id, ack, at, beat.worker_id)]
-    row = transaction.row("beat", worker_id=beat.worker_id) or row
-    if beat.hold and not _has_news(row, beat.at):
-        return _outcome(row, [], answered=False, foreign=foreign)
-    # Read and stamped in one transaction, and a cancel is one too:
-    # 1. the cancel commits first: the row is not pending, so it is not read here;
-    # 2. this commits first: the cancel finds `delivered` and is refused.
-    delivered = _due(transaction, row, beat)
-    for mutation in delivered:
-        if mutation["status"] == "pending":
-            transaction.run("stamp_delivered", number=mutation["number"], at=at)
-            transaction.audit(text(mutation, "id"), at, beat.worker_id, "pending", "delivered")
-    if row["status_told"] != row["status"]:
-        transaction.run("set_status_told", id=host_id)
-    return _outcome(row, delivered, answered=True, foreign=foreign)
-
-
-def _settle(transaction: Transaction, host_id: str, ack: SettledAck, at: int, by: str) -> bool:
-    """Whether the id is one of this host's that was delivered; the first outcome stands."""
-    status = "applied" if ack.error is None else "failed"
-    settled = transaction.row("settle_mutation", id=ack.id, host_id=host_id, status=status, at=at, error=ack.error)
-    if settled is None:
-        return transaction.row("is_settled", id=ack.id, host_id=host_id) is not None
-    transaction.audit(ack.id, at, by, "delivered", status)
-    host = transaction.row("host", id=host_id)
-    if settled["op"] == "pool.deleted" and status == "applied" and host is not None:
-        # From here on the platform says it as well. An `ok` in the next answer would take it back.
-        set_status(transaction, host_record(host), _pool_deleted(load(settled["params"])), at, by)
-    return True
-
-
-def _pool_deleted(params: JsonObject) -> HostStatus:
-    candidates = params.get("candidatePoolIds")
-    pools = tuple(pool for pool in candidates if isinstance(pool, str)) if isinstance(candidates, list) else ()
-    return HostStatus("pool_deleted", candidate_pool_ids=pools)
-
-
-def _due(source: Database | Transaction, row: Row, beat: BeatExchange) -> list[Row]:
-    listed = source.rows("due_mutations", host_id=row["host_id"], at=milliseconds(beat.at), limit=MAX_DELIVERED)
-    size = 0
-    for index, mutation in enumerate(listed):
-        size += integer(mutation, "wire_bytes")
-        if size > MAX_DELIVERED_BYTES:
-            return listed[:index]
-    return listed
-
-
-def _outcome(row: Row, delivered: list[Row], *, answered: bool, foreign: list[str] | None = None) -> BeatOutcome:
-    return BeatOutcome(
-        host_id=text(row, "host_id"),
-        org_id=text(row, "org_id"),
-        host_status=host_status(text(row, "status")),
-        mutations=tuple(mutation_record(mutation) for mutation in delivered),
-        queued_work=0 if row["queued_work"] is None else integer(row, "queued_work"),
-        answered=answered,
-        next_due=None if row["next_due"] is None else moment(row["next_due"]),
-        foreign_acks=tuple(foreign or ()),
-    )

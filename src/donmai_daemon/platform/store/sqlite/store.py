@@ -12,6 +12,7 @@ import structlog
 from donmai_daemon.clock import Clock
 from donmai_daemon.platform.conditions import StoreUnavailable
 from donmai_daemon.platform.store.opened import Opened, Serving
+from donmai_daemon.platform.store.sqlite.beats import SqliteBeats
 from donmai_daemon.platform.store.sqlite.database import Database
 from donmai_daemon.platform.store.sqlite.hosts import SqliteHosts
 from donmai_daemon.platform.store.sqlite.keys import SqliteKeys
@@ -24,7 +25,7 @@ from donmai_daemon.platform.wakeups import LocalWakeups
 _FLUSH_SECONDS = 5.0
 
 
-class SqliteStore(SqliteKeys, SqliteHosts, SqliteMutations, SqliteWork, SqliteLiveness):
+class SqliteStore(SqliteKeys, SqliteHosts, SqliteBeats, SqliteMutations, SqliteWork, SqliteLiveness):
     """Implements `Store`. Each base does one protocol; all of them stand on one database."""
 
     def __init__(self, database: Database, *, serving: bool) -> None:

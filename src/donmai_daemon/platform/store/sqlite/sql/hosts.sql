@@ -47,6 +47,9 @@ UPDATE hosts SET removed_at = :at WHERE id = :id AND removed_at IS NULL
 UPDATE hosts SET admission_digest = :admission_digest, admission = :admission
 WHERE worker_id = :worker_id AND removed_at IS NULL
 
+-- name: admission
+SELECT admission_digest, admission FROM hosts WHERE id = :id
+
 -- name: all_liveness
 SELECT host_id, beat FROM liveness
 

@@ -9,6 +9,11 @@ SELECT * FROM mutations WHERE id = :id AND org_id = :org_id
 -- name: mutations
 SELECT * FROM mutations WHERE host_id = :host_id ORDER BY number DESC LIMIT :limit
 
+-- name: history
+-- `ops` is a JSON list.
+SELECT * FROM mutations WHERE host_id = :host_id AND op IN (SELECT value FROM json_each(:ops))
+ORDER BY number DESC LIMIT :limit
+
 -- name: cancel_mutation
 UPDATE mutations SET status = 'cancelled', cancelled_at = :at WHERE id = :id AND org_id = :org_id AND status = 'pending'
 
@@ -33,7 +38,7 @@ WHERE host_id = :host_id AND status IN ('pending', 'delivered') AND (not_before 
 ORDER BY number LIMIT :limit
 
 -- name: stamp_delivered
-UPDATE mutations SET status = 'delivered', delivered_at = :at WHERE number = :number AND status = 'pending'
+UPDATE mutations SET status = 'delivered', delivered_at = :at, before = :before WHERE number = :number AND status = 'pending'
 
 -- name: settle_mutation
 UPDATE mutations SET status = :status, settled_at = :at, error = :error
