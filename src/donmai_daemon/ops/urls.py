@@ -11,8 +11,10 @@ _WITH_SCHEME = re.compile(
 )
 _SCP_LIKE = re.compile(r"(?:(?P<user>[^@:/]+)@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^/:@\[\]]+):(?P<path>.*)")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?|\[[0-9A-Fa-f:.]+\]")
-_NO_HOSTS = {"file", "ext", "fd", "http", "https", "ssh", "git", "ftp", "ftps", "data"}
+_HELPER = re.compile(r"[^\[\]@]*::")  # `ext::…`: git would run a program of that name
+_SCHEMES = {"file", "ext", "fd", "http", "https", "ssh", "git", "ftp", "ftps", "data"}
 _NOT_ACCEPTED = "must be an https, ssh or scp-like git URL"
+_PASSWORD = "must not carry a password"  # noqa: S105 - the text of an error
 
 
 def problem(url: str) -> str | None:
@@ -24,26 +26,27 @@ def problem(url: str) -> str | None:
         return 'must not begin with "-"'
     if re.search(r"[\s\\]", url) or not url.isprintable():
         return "must not contain blanks, backslashes or control characters"
-    match = _WITH_SCHEME.fullmatch(url)
-    if match is not None:
-        if match["scheme"].lower() not in {"https", "ssh"}:
-            return _NOT_ACCEPTED
+    if "://" in url:
+        match = _WITH_SCHEME.fullmatch(url)
+        accepted = match is not None and match["scheme"].lower() in {"https", "ssh"}
     else:
-        match = None if "://" in url or "::" in url.partition("[")[0] else _SCP_LIKE.fullmatch(url)
+        match = None if _HELPER.match(url) else _SCP_LIKE.fullmatch(url)
+        if match is not None and match["user"] is None and "@" in match["path"].partition("/")[0]:
+            return _PASSWORD
         # `file:…` and `C:…` look like host:path, and are not what anyone means by a host.
-        if match is None or (
-            match["user"] is None and (match["host"].lower() in _NO_HOSTS or len(match["host"]) == 1)
-        ):
-            return _NOT_ACCEPTED
-        if "@" in match["path"].partition("/")[0] and match["user"] is None:
-            return "must not carry a password"
-    user = match["user"] or ""
+        accepted = match is not None and (match["user"] is not None or _is_host_name(match["host"]))
+    if match is None or not accepted:
+        return _NOT_ACCEPTED
+    user, path = match["user"] or "", match["path"].strip("/")
     if ":" in user:
-        return "must not carry a password"
-    path = match["path"].strip("/")
-    if not _HOST.fullmatch(match["host"]) or user.startswith("-") or not path or path.startswith("-"):
+        return _PASSWORD
+    if not _HOST.fullmatch(match["host"]) or user.startswith("-") or not path or path[0] in "-:":
         return _NOT_ACCEPTED
     return None
+
+
+def _is_host_name(text: str) -> bool:
+    return len(text) > 1 and text.lower() not in _SCHEMES
 
 
 def normalise(url: str) -> str:
@@ -51,8 +54,9 @@ def normalise(url: str) -> str:
     scheme, separator, rest = url.strip().partition("://")
     if not separator:
         scheme, rest = "", scheme
-    user, at, place = rest.partition("@") if "@" in rest.partition("/")[0] else ("", "", rest)
-    place = place.lower().rstrip("/").removesuffix(".git").rstrip("/")
+    authority = rest.partition("/" if separator else ":")[0]
+    user, at, _ = authority.rpartition("@")
+    place = rest[len(user) + len(at) :].lower().rstrip("/").removesuffix(".git").rstrip("/")
     return f"{scheme.lower()}{separator}{user}{at}{place}"
 
 
