@@ -1,0 +1,218 @@
+"""The package on a booted systemd: from its installation to its removal, in this order, on one machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.nspawn import Machine, booted, debian
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+ROOT = Path(__file__).parents[2]
+UNIT = "donmai-daemon.service"
+CONFIG = "/etc/donmai/daemon.toml"
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The .deb and the single file of this checkout, for Debian's own Python."""
+    dist = tmp_path_factory.mktemp("dist")
+    subprocess.run([sys.executable, "packaging/build.py", "--dist", str(dist)], cwd=ROOT, check=True)
+    return dist
+
+
+@pytest.fixture(scope="module")
+def machine(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A Debian machine with the packages in /root."""
+    assert os.geteuid() == 0, "a container with systemd in it needs root"
+    archive = debian(ROOT / "build" / "debian-bookworm.tar")
+    with booted(archive, tmp_path_factory.mktemp("machine") / "root") as machine:
+        for package in packages.iterdir():
+            (machine.root / "root" / package.name).write_bytes(package.read_bytes())
+        yield machine
+
+
+def status(machine: Machine) -> dict[str, object]:
+    """What the daemon says of itself, to root, over the socket in /run."""
+    answer = json.loads(machine.run("donmai", "host", "status", "--json"))
+    assert isinstance(answer, dict)
+    return answer
+
+
+def main_pid(machine: Machine) -> str:
+    return machine.shown(UNIT, "MainPID")
+
+
+def ready(machine: Machine) -> bool:
+    """A beat was accepted lately."""
+    beat = status(machine)["heartbeat"] if machine.try_("donmai", "host", "status").code == 0 else None
+    return isinstance(beat, dict) and beat["lastAcceptedAt"] is not None and beat["consecutiveFailures"] == 0
+
+
+def test_the_package_installs_and_the_service_starts(machine: Machine) -> None:
+    """The .deb makes user, directories and service, and the service is up when dpkg returns."""
+    machine.run("sh", "-c", "dpkg --install /root/*.deb")
+    assert machine.run("systemctl", "is-active", UNIT).strip() == "active"
+    assert machine.run("systemctl", "is-enabled", UNIT).strip() == "enabled"
+    assert machine.run("stat", "-c", "%U:%G %a", "/etc/donmai").strip() == "root:donmai 2770"
+    assert machine.run("stat", "-c", "%U:%G %a", CONFIG).strip() == "donmai:donmai 640"
+    assert machine.run("stat", "-c", "%U:%G %a", "/var/lib/donmai").strip() == "donmai:donmai 700"
+    assert machine.run("stat", "-c", "%U", f"/proc/{main_pid(machine)}").strip() == "donmai"
+    assert status(machine)["status"] == "ready"
+
+
+def test_the_units_are_sound(machine: Machine) -> None:
+    """systemd finds nothing to say about the unit, and its exposure is at most 1.5."""
+    done = machine.try_("systemd-analyze", "verify", f"/usr/lib/systemd/system/{UNIT}")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    said = machine.run("systemd-analyze", "security", "--no-pager", UNIT)
+    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
+    assert found is not None
+    assert float(found[1]) <= 1.5, said
+
+
+def test_a_mutation_reaches_the_file(machine: Machine) -> None:
+    """Configured with a URL and the token as a credential, the daemon registers and applies what is queued."""
+    machine.run("systemd-run", "--unit=platform", "donmai", "platform", "serve", "--data-dir", "/srv/platform")
+    url = "http://127.0.0.1:7735"
+    key = {
+        role: json.loads(
+            machine.run(
+                *("donmai", "platform", "key", "create", "--org", "acme", "--role", role),
+                *("--data-dir", "/srv/platform", "--json"),
+            )
+        )["key"]
+        for role in ("worker", "admin")
+    }
+    machine.run("sh", "-c", f"umask 077; echo {key['worker']} >/etc/donmai/token")
+    machine.run("sh", "-c", f"printf '[platform]\\nurl = \"{url}\"\\n' >>{CONFIG}")
+    machine.run("systemctl", "restart", UNIT)
+    machine.wait("a beat is accepted", lambda: ready(machine))
+    environment = (f"DONMAI_PLATFORM_URL={url}", f"DONMAI_API_KEY={key['admin']}")
+    machine.run(
+        *("env", *environment, "donmai", "mutation", "enqueue", "project.add"),
+        *("--id", "alpha", "--repository", "https://github.com/acme/alpha.git"),
+    )
+    machine.wait("the project is in the file", lambda: "projects.alpha" in machine.run("cat", CONFIG))
+    machine.wait(
+        "the platform knows",
+        lambda: "applied" in machine.run("env", *environment, "donmai", "mutation", "list"),
+    )
+    assert machine.run("stat", "-c", "%U:%G %a", CONFIG).strip() == "donmai:donmai 640"
+
+
+def test_the_manager_is_told_how_it_goes(machine: Machine) -> None:
+    """`systemctl status` shows the last beat and what is pending."""
+    machine.wait("a status text", lambda: "beat" in machine.shown(UNIT, "StatusText"))
+
+
+def test_reload_reads_the_file_and_says_when_it_cannot(machine: Machine) -> None:
+    """`systemctl reload` succeeds with a good file; with a broken one it fails, and the daemon runs on."""
+    pid = main_pid(machine)
+    machine.run("sh", "-c", f"printf '\\n[capacity]\\nmax_sessions = 3\\n' >>{CONFIG}")
+    machine.run("systemctl", "reload", UNIT)
+    assert status(machine)["maxSessions"] == 3
+    machine.run("sh", "-c", f"cp -p {CONFIG} /root/good.toml; echo 'not toml' >>{CONFIG}")
+    assert machine.try_("systemctl", "reload", UNIT).code != 0
+    assert status(machine)["maxSessions"] == 3
+    machine.run("sh", "-c", f"cat /root/good.toml >{CONFIG}")
+    machine.run("systemctl", "reload", UNIT)
+    machine.run("systemctl", "kill", "--kill-whom=main", "--signal=HUP", UNIT)
+    machine.wait("reloaded by signal", lambda: machine.shown(UNIT, "SubState") == "running")
+    assert main_pid(machine) == pid
+
+
+def test_a_killed_daemon_comes_back(machine: Machine) -> None:
+    """After SIGKILL the manager starts it again, and it is the same worker."""
+    before, worker = main_pid(machine), status(machine)["workerId"]
+    machine.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", UNIT)
+    machine.wait("another process", lambda: main_pid(machine) not in (before, "0"))
+    machine.wait("a beat is accepted", lambda: ready(machine), 60)
+    assert status(machine)["workerId"] == worker
+
+
+def test_a_stalled_daemon_is_replaced(machine: Machine) -> None:
+    """A daemon whose event loop stands still is ended by the watchdog and started again."""
+    machine.run(
+        "sh",
+        "-c",
+        f"mkdir -p /run/systemd/system/{UNIT}.d; "
+        f"printf '[Service]\\nWatchdogSec=2s\\nTimeoutAbortSec=2s\\n' >/run/systemd/system/{UNIT}.d/test.conf; "
+        f"systemctl daemon-reload; systemctl restart {UNIT}",
+    )
+    before = main_pid(machine)
+    machine.run("systemctl", "kill", "--kill-whom=main", "--signal=STOP", UNIT)
+    machine.wait("another process", lambda: main_pid(machine) not in (before, "0"))
+    assert "atchdog" in machine.run("journalctl", "--no-pager", "--unit", UNIT)
+    machine.run(
+        "sh", "-c", f"rm -r /run/systemd/system/{UNIT}.d; systemctl daemon-reload; systemctl restart {UNIT}"
+    )
+
+
+def test_exit_code_3_means_again_and_0_means_enough(machine: Machine) -> None:
+    """`host restart` brings a new process, `host stop` and `systemctl stop` none."""
+    before = main_pid(machine)
+    machine.run("donmai", "host", "restart")
+    machine.wait("another process", lambda: main_pid(machine) not in (before, "0"))
+    machine.wait("up again", lambda: machine.try_("donmai", "host", "status").code == 0)
+    machine.run("donmai", "host", "stop")
+    machine.wait("stopped", lambda: machine.shown(UNIT, "ActiveState") == "inactive")
+    assert machine.shown(UNIT, "Result") == "success"
+    machine.run("systemctl", "start", UNIT)
+
+
+def test_a_newer_package_keeps_what_is_there(machine: Machine) -> None:
+    """An upgrade restarts the service as the new version, with machine, worker, history and file as they were."""
+    machine.wait("a beat is accepted", lambda: ready(machine), 60)
+    before, config = status(machine), machine.run("cat", CONFIG)
+    history = machine.run("donmai", "host", "mutations", "list", "--json")
+    machine.run(
+        "sh",
+        "-ec",
+        "dpkg-deb -R /root/*.deb /root/next; "
+        "sed -i 's/^Version: .*/Version: 99.0.0-1/' /root/next/DEBIAN/control; "
+        "site=$(echo /root/next/usr/lib/donmai/lib/python3*/site-packages/donmai_daemon); "
+        "sed -i 's/__version__ = .*/__version__ = \"99.0.0\"/' $site/__init__.py; rm $site/__pycache__/__init__.*; "
+        "dpkg-deb -b /root/next /root/next.deb; dpkg --install /root/next.deb",
+    )
+    machine.wait("the new version runs", lambda: ready(machine) and status(machine)["version"] == "99.0.0", 60)
+    after = status(machine)
+    assert (after["machineId"], after["workerId"]) == (before["machineId"], before["workerId"])
+    assert machine.run("cat", CONFIG) == config
+    assert machine.run("donmai", "host", "mutations", "list", "--json") == history
+
+
+def test_purging_leaves_nothing(machine: Machine) -> None:
+    """Removing keeps configuration and state; purging takes them, the user and the service away."""
+    machine.run("dpkg", "--remove", "donmai-daemon")
+    assert machine.try_("test", "-e", CONFIG).code == 0
+    machine.run("dpkg", "--purge", "donmai-daemon")
+    left = machine.run(
+        "find", "/etc", "/usr", "/var/lib", "/run", "-path", "*donmai*", "-not", "-path", "/run/host/*"
+    )
+    assert [line for line in left.splitlines() if "/dpkg/" not in line] == []
+    assert machine.try_("getent", "passwd", "donmai").code != 0
+    assert machine.try_("systemctl", "cat", UNIT).code != 0
+
+
+def test_the_command_line_installs_the_service_too(machine: Machine) -> None:
+    """`host install --system` from a single file: running, twice the same, removed without touching the configuration."""
+    machine.run("sh", "-c", "install -m 755 /root/*.pyz /usr/local/bin/donmai")
+    machine.run("donmai", "host", "install", "--system")
+    machine.wait("it runs", lambda: machine.try_("donmai", "host", "status").code == 0, 60)
+    machine.run("sh", "-c", f"echo '# mine' >>{CONFIG}")
+    pid = main_pid(machine)
+    again = machine.run("donmai", "host", "install", "--system")
+    assert "wrote" not in again
+    assert main_pid(machine) == pid
+    machine.run("donmai", "host", "uninstall", "--system")
+    assert machine.try_("systemctl", "cat", UNIT).code != 0
+    assert machine.run("tail", "-n", "1", CONFIG) == "# mine\n"
+    assert machine.try_("donmai", "host", "uninstall", "--system").code == 0

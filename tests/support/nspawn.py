@@ -1,0 +1,168 @@
+"""A Debian with a booted systemd of its own, in a container: for what only a real service manager can prove.
+
+Needs root, and takes `debootstrap` and `systemd-container` from Debian where they are missing. The container is not
+known to the host's systemd (`--register=no --keep-unit`), has no network but its own loopback, and is ended by the
+id of the process that was started here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+INCLUDED = "systemd,systemd-sysv,dbus,python3,git,ca-certificates"
+_ENVIRONMENT = ("env", "-i", "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/root")
+
+
+class Done(NamedTuple):
+    """How a command in the container ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def debian(archive: Path) -> Path:
+    """An archive of a minimal Debian 12, made by debootstrap where it is not there yet (under a minute)."""
+    for tool, package in (("debootstrap", "debootstrap"), ("systemd-nspawn", "systemd-container")):
+        if shutil.which(tool) is None:
+            subprocess.run(
+                ["apt-get", "install", "-y", "--no-install-recommends", package],
+                env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+                check=True,
+                capture_output=True,
+            )
+    if not archive.exists():
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        making = archive.with_suffix(f".{os.getpid()}")
+        try:
+            subprocess.run(
+                ["debootstrap", "--variant=minbase", f"--include={INCLUDED}", "bookworm", str(making)],
+                check=True,
+                capture_output=True,
+                timeout=300,
+            )
+            shutil.rmtree(making / "var/cache/apt/archives", ignore_errors=True)
+            packed = making.with_suffix(".tar")
+            subprocess.run(["tar", "-C", str(making), "-cf", str(packed), "."], check=True)
+            packed.replace(archive)
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+    return archive
+
+
+class Machine:
+    """A running container."""
+
+    def __init__(self, root: Path, leader: int) -> None:
+        """`leader` is the container's first process, as the host numbers it."""
+        self.root = root
+        self._leader = leader
+
+    def try_(self, *argv: str, timeout: float = 60) -> Done:
+        """Run a command in the container, as root."""
+        done = subprocess.run(
+            ["nsenter", "--target", str(self._leader), "--all", "--", *_ENVIRONMENT, *argv],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def run(self, *argv: str, timeout: float = 60) -> str:
+        """The standard output of a command that must succeed."""
+        done = self.try_(*argv, timeout=timeout)
+        assert done.code == 0, f"{' '.join(argv)} ended with {done.code}\n{done.out}{done.err}"
+        return done.out
+
+    def start(self, *argv: str) -> subprocess.Popen[str]:
+        """A command that goes on while others run; the caller waits for it."""
+        return subprocess.Popen(
+            ["nsenter", "--target", str(self._leader), "--all", "--", *_ENVIRONMENT, *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def shown(self, unit: str, name: str) -> str:
+        """One property of a unit."""
+        return self.run("systemctl", "show", "--value", "--property", name, unit).strip()
+
+    def wait(self, what: str, true: Callable[[], bool], seconds: float = 30) -> None:
+        """Until `true` says so; a failure tells what the journal has."""
+        end = time.monotonic() + seconds
+        while not true():
+            if time.monotonic() > end:
+                journal = self.try_("journalctl", "--no-pager", "--lines", "60").out
+                raise AssertionError(f"not within {seconds:g} s: {what}\n{journal}")
+            time.sleep(0.2)
+
+
+@contextmanager
+def booted(archive: Path, root: Path) -> Iterator[Machine]:
+    """A machine with the contents of `archive`, up and running; everything of it is gone afterwards."""
+    root.mkdir(parents=True)
+    subprocess.run(["tar", "-C", str(root), "-xf", str(archive)], check=True)
+    (root / "etc/machine-id").write_text("")
+    console = (root.parent / f"{root.name}.console").open("wb")
+    container = subprocess.Popen(
+        [
+            *("systemd-nspawn", "--directory", str(root), "--boot", "--register=no", "--keep-unit"),
+            *("--private-network", "--console=pipe", "--machine", f"donmai-{os.getpid()}"),
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=console,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        machine = Machine(root, _leader(container))
+        # It says "degraded" where the host keeps a unit from working that nobody here needs.
+        machine.wait("boot", lambda: machine.try_("systemctl", "is-system-running").out.strip() in _UP, 60)
+        yield machine
+        machine.try_("systemctl", "poweroff", "--force")
+        container.wait(60)
+    finally:
+        if container.poll() is None:
+            container.send_signal(signal.SIGKILL)  # its first process, and with it all others, die with it
+            container.wait(30)
+        console.close()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+_UP = {"running", "degraded"}
+
+
+def _leader(container: subprocess.Popen[bytes]) -> int:
+    """The container's first process: the one below systemd-nspawn that is in another process namespace."""
+    end = time.monotonic() + 30
+    own = Path("/proc/self/ns/pid").readlink()
+    while time.monotonic() < end and container.poll() is None:
+        for pid in _descendants(container.pid):
+            try:
+                if (
+                    Path(f"/proc/{pid}/ns/pid").readlink() != own
+                    and "systemd" in Path(f"/proc/{pid}/comm").read_text()
+                ):
+                    return pid
+            except OSError:
+                continue  # it was between two lives
+        time.sleep(0.1)
+    raise AssertionError(f"systemd-nspawn did not start a container (exit code {container.poll()})")
+
+
+def _descendants(pid: int) -> Sequence[int]:
+    try:
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+    return [*children, *(below for child in children for below in _descendants(child))]
