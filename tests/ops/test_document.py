@@ -10,6 +10,7 @@ from tests.support.ops import POLICY, URL, run
 from tests.support.toml_documents import documents
 
 from donmai_daemon.errors import ConfigInvalid, EditRefused
+from donmai_daemon.ops import entries, keys
 from donmai_daemon.ops.document import Document
 from donmai_daemon.ops.equality import same
 from donmai_daemon.ops.lexis import Path
@@ -177,6 +178,20 @@ def test_a_document_is_never_changed() -> None:
         assert document.data == data
         assert document.values == values
         assert document.position("model_access", "default") == (4, 15)
+
+
+def test_an_edit_costs_the_edit_and_not_the_file() -> None:
+    """Of a document with thousands of projects an edit reads anew the block it is in, and shares all others."""
+    text = b"".join(b"[projects.p%d]\nrepositories = ['https://git.example/%d']\n\n" % (n, n) for n in range(3_000))
+    outline = Outline.of(text)
+    for edited in (
+        entries.create(outline, ("projects", "new"), [((), {"x": 1})]),
+        entries.remove(outline, ("projects", "p1500")),
+        keys.set_key(outline, ("projects", "p7"), "enabled", value=False),
+    ):
+        fresh = set(edited.blocks) - set(outline.blocks)
+        assert len(fresh) <= 2
+        assert sum(len(block.text) for block in fresh) < 200
 
 
 @given(documents())

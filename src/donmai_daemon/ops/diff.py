@@ -53,7 +53,7 @@ def _range(start: int, stop: int) -> str:
 
 
 def _lines(text: bytes) -> list[str]:
-    lines = [line + "\n" for line in text.decode("utf-8", "replace").split("\n")]
+    lines = [line + "\n" for line in text.decode("utf-8", "backslashreplace").split("\n")]
     if lines[-1] == "\n":
         del lines[-1]
     else:
