@@ -8,11 +8,11 @@ from pathlib import Path
 
 import anyio
 import pytest
+from tests.support.clock import FakeClock
+from tests.support.control import snapshot
 
 from donmai_daemon.runtime.service_manager import keep_informed, status_line
 from donmai_daemon.systemd import Notifier
-from tests.support.clock import FakeClock
-from tests.support.control import snapshot
 
 pytestmark = pytest.mark.anyio
 

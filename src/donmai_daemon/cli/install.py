@@ -28,6 +28,7 @@ class Site(NamedTuple):
     home: Path
     uid: int
     environ: Mapping[str, str]
+    home_of: Callable[[str], Path]
     root: Path
 
 
@@ -57,7 +58,14 @@ def _carry_out(verb: str, arguments: Namespace, console: Console) -> int:
         for word in (name, str(value))
     ]
     site = Site(
-        _program(sys.argv[0]), options, sys.executable, home(console.environ), uid, console.environ, Path("/")
+        _program(sys.argv[0]),
+        options,
+        sys.executable,
+        home(console.environ),
+        uid,
+        console.environ,
+        _home_of,
+        Path("/"),
     )
     for step in _planner(verb, system)(site):
         console.print(step.plan() if arguments.dry_run else step.perform())
@@ -77,6 +85,10 @@ def _planner(verb: str, system: bool) -> Callable[[Site], list[Step]]:
     if verb == "install":
         return systemd.install_system if system else systemd.install_user
     return systemd.uninstall_system if system else systemd.uninstall_user
+
+
+def _home_of(user: str) -> Path:
+    return Path(f"~{user}").expanduser()
 
 
 def _program(argv0: str) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import plistlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from donmai_daemon.cli.install_steps import Command, Note, RemoveFile, Step, WriteFile
@@ -11,6 +10,8 @@ from donmai_daemon.errors import InstallationFailed
 from donmai_daemon.paths import StatePaths, config_path, state_directory
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from donmai_daemon.cli.install import Site
 
 LABEL = "dev.donmai.daemon"
@@ -66,12 +67,13 @@ def uninstall_system(site: Site) -> list[Step]:
 
 def _install(site: Site, plist: Path, domain: str, user: str | None) -> list[Step]:
     written = WriteFile(plist, job(site, user))
+    # A changed file counts only once the job is loaded again, and loading a job twice is an error.
+    as_it_is = written.is_written()
     return [
         written,
-        # Loading a job twice is an error, and a changed file counts only once the job is loaded again.
-        Command(("launchctl", "bootout", f"{domain}/{LABEL}"), may_fail=True),
-        Command(("launchctl", "bootstrap", domain, str(plist))),
+        *(() if as_it_is else (Command(("launchctl", "bootout", f"{domain}/{LABEL}"), may_fail=True),)),
         Command(("launchctl", "enable", f"{domain}/{LABEL}")),
+        Command(("launchctl", "bootstrap", domain, str(plist)), may_fail=as_it_is),
         Note(
             f"next   set [platform] url and token_file in {config_path(None, {}, site.home)}, "
             f"then: launchctl kickstart -k {domain}/{LABEL}"
@@ -100,7 +102,7 @@ def _daemons(site: Site) -> Path:
 def _of(user: str, site: Site) -> Site:
     """The same, at home where `user` is: sudo may or may not have kept HOME."""
     try:
-        return site._replace(home=Path(f"~{user}").expanduser())
+        return site._replace(home=site.home_of(user))
     except RuntimeError as error:
         raise InstallationFailed(f"there is no user {user}") from error
 

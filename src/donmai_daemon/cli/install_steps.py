@@ -72,14 +72,14 @@ class WriteFile(NamedTuple):
     text: str
 
     def plan(self) -> str:
-        if self._is_written():
+        if self.is_written():
             return f"keep   {self.path}"
         return f"write  {self.path}:\n" + "".join(
             f"       | {line}".rstrip() + "\n" for line in self.text.splitlines()
         )
 
     def perform(self) -> str:
-        if self._is_written():
+        if self.is_written():
             return f"kept   {self.path}"
         beside = self.path.with_name(f".{self.path.name}.new")
         try:
@@ -91,7 +91,8 @@ class WriteFile(NamedTuple):
             raise _failed(f"{self.path} cannot be written", error) from error
         return f"wrote  {self.path}"
 
-    def _is_written(self) -> bool:
+    def is_written(self) -> bool:
+        """It is there, and as it should be."""
         try:
             return self.path.read_text(encoding="utf-8") == self.text
         except (OSError, UnicodeDecodeError):
@@ -115,6 +116,7 @@ class SeedFile(NamedTuple):
         try:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self.mode)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                os.fchmod(descriptor, self.mode)  # whatever the umask is
                 file.write(self.text)
             shutil.chown(self.path, self.owner, self.owner)
         except FileExistsError:
