@@ -63,6 +63,6 @@ def assemble(store: Store, wakeups: LocalWakeups, settings: ServeSettings, clock
         *WorkerRoutes(credentials, registration, beats, settings).endpoints(),
         *WorkRoutes(credentials, queue, dispatch, sessions, details).endpoints(),
         *AdminRoutes(credentials, mutations, hosts, keys).endpoints(),
-        *MetaRoutes(store, metrics).endpoints(),
     )
+    endpoints += tuple(MetaRoutes(store, metrics).endpoints(endpoints))
     return Platform(build_app(endpoints, names, metrics), beats, dispatch, tokens)

@@ -9,7 +9,16 @@ from typing import cast
 from donmai_daemon.clock import parse_rfc3339
 from donmai_daemon.model.json import Json, JsonObject, text_or_none
 from donmai_daemon.platform.conditions import Absent, RequestRefused
-from donmai_daemon.platform.http.bodies import CREATE_KEY, ENQUEUE
+from donmai_daemon.platform.http.answers import (
+    CANCELLED,
+    HOSTS,
+    MUTATION_ANSWER,
+    MUTATION_TRAIL,
+    MUTATIONS,
+    NEW_KEY,
+    NOT_CANCELLED,
+)
+from donmai_daemon.platform.http.bodies import CREATE_KEY, ENQUEUE, text
 from donmai_daemon.platform.http.credentials import Credentials
 from donmai_daemon.platform.http.endpoint import Call, Endpoint, Reply
 from donmai_daemon.platform.http.schema import check
@@ -20,6 +29,7 @@ from donmai_daemon.platform.service.keys import CHANGERS, READERS, Keys, require
 from donmai_daemon.platform.service.mutations import Mutations
 
 _MAX_LISTED, _LISTED = 500, 100
+_LIMIT: JsonObject = {"type": "integer", "minimum": 1, "maximum": _MAX_LISTED}
 
 
 class AdminRoutes:
@@ -32,14 +42,86 @@ class AdminRoutes:
         self._keys = keys
 
     def endpoints(self) -> Sequence[Endpoint]:
+        one = "/api/daemon/mutations/{mutationId}"
         return (
-            Endpoint("POST", "/api/daemon/mutations", "enqueueMutation", self.enqueue),
-            Endpoint("GET", "/api/daemon/mutations", "listMutations", self.list_mutations),
-            Endpoint("GET", "/api/daemon/mutations/{mutationId}", "findMutation", self.find),
-            Endpoint("POST", "/api/daemon/mutations/{mutationId}/undo", "undoMutation", self.undo),
-            Endpoint("DELETE", "/api/daemon/mutations/{mutationId}", "cancelMutation", self.cancel),
-            Endpoint("GET", "/api/daemon/hosts", "listHosts", self.list_hosts),
-            Endpoint("POST", "/api/org/{orgId}/keys", "createKey", self.create_key),
+            Endpoint(
+                method="POST",
+                path="/api/daemon/mutations",
+                operation="enqueueMutation",
+                handler=self.enqueue,
+                summary="Queue a change of one machine's configuration",
+                credential="key",
+                body=ENQUEUE,
+                status=201,
+                answer=MUTATION_ANSWER,
+                refusals=(403, 404),
+            ),
+            Endpoint(
+                method="GET",
+                path="/api/daemon/mutations",
+                operation="listMutations",
+                handler=self.list_mutations,
+                summary="The changes of one machine, newest first",
+                credential="key",
+                query={"workerHostId": text(least=1) | {"required": True}, "limit": _LIMIT},
+                answer=MUTATIONS,
+                refusals=(400, 403, 404),
+            ),
+            Endpoint(
+                method="GET",
+                path=one,
+                operation="findMutation",
+                handler=self.find,
+                summary="One change and every transition of it",
+                credential="key",
+                answer=MUTATION_TRAIL,
+                refusals=(403, 404),
+            ),
+            Endpoint(
+                method="DELETE",
+                path=one,
+                operation="cancelMutation",
+                handler=self.cancel,
+                summary="Take back a change that was not delivered",
+                credential="key",
+                answer=CANCELLED,
+                refusals=(403, 404, 409),
+                conflict=NOT_CANCELLED,
+            ),
+            Endpoint(
+                method="POST",
+                path=f"{one}/undo",
+                operation="undoMutation",
+                handler=self.undo,
+                summary="Queue the operation that takes an applied change back",
+                credential="key",
+                status=201,
+                answer=MUTATION_ANSWER,
+                refusals=(403, 404, 409),
+            ),
+            Endpoint(
+                method="GET",
+                path="/api/daemon/hosts",
+                operation="listHosts",
+                handler=self.list_hosts,
+                summary="The machines of the key's organisation, by id",
+                credential="key",
+                query={"after": text(), "limit": _LIMIT},
+                answer=HOSTS,
+                refusals=(400, 403),
+            ),
+            Endpoint(
+                method="POST",
+                path="/api/org/{orgId}/keys",
+                operation="createKey",
+                handler=self.create_key,
+                summary="Make a key; its text is in this answer and nowhere else",
+                credential="key",
+                body=CREATE_KEY,
+                status=201,
+                answer=NEW_KEY,
+                refusals=(403, 404),
+            ),
         )
 
     async def enqueue(self, call: Call) -> Reply:

@@ -57,6 +57,29 @@ REGISTER_V1 = record(
         "status": optional(text()),
     },
 )
+ANYTHING: JsonObject = {"type": "object"}
+HEARTBEAT: JsonObject = {
+    "type": "object",
+    "description": "Read leniently: what is not as described here is passed over and logged, and never refused.",
+    "properties": {
+        "status": {"description": "idle, busy or draining"},
+        "activeCount": {"description": "sessions running"},
+        "activeInteractiveCount": {"description": "those of them that are interactive"},
+        "maxSessions": {"description": "most sessions at once; 0 takes no work"},
+        "load": {"description": "cpu and memory in percent"},
+        "loadAverage": {"description": "over one, five and fifteen minutes"},
+        "allowlistHash": {"description": "digest of the admission report"},
+        "seq": {"description": "counts up per boot"},
+        "allowlist": {"description": "full report: every id and repository"},
+        "enabledProjectIds": {"description": "full report: enabled projects"},
+        "projectAdmissionMode": {"description": "full report: enumerated or all-routed"},
+        "appliedMutations": {"description": "ids of mutations that were applied"},
+        "mutationFailures": {"description": "ids and errors of mutations that failed"},
+        "conditions": {"description": "what is wrong now: code, severity, message, since"},
+        "configDigest": {"description": "SHA-256 of the configuration file"},
+    },
+}
+HEARTBEAT_V1 = record({"workerId": text(least=1)})
 ENQUEUE = record(
     {"workerHostId": text(least=1), "op": text(least=1), "params": {"type": "object"}},
     {"notBefore": {"type": ["string", "null"], "format": "date-time", "maxLength": 64}},

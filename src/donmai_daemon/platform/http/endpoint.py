@@ -10,8 +10,8 @@ from typing import Literal, TypeAlias
 from donmai_daemon.model.json import Json, JsonObject
 from donmai_daemon.platform.conditions import RequestRefused
 
-Auth: TypeAlias = Literal["none", "key", "worker", "registration", "detail"]
-"""The credential that a route takes, for the description: the handler itself asks for it."""
+Credential: TypeAlias = Literal["none", "key", "runtime", "key or runtime"]
+"""What the bearer of a request may be: an API key, a runtime token."""
 
 DEFAULT_BODY_LIMIT = 256 * 1024
 LARGE_BODY_LIMIT = 4 * 1024 * 1024
@@ -55,14 +55,27 @@ class Reply:
 Handler: TypeAlias = Callable[[Call], Awaitable[Reply]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One method of one path. `operation` names it in the description and in metrics."""
+    """One method of one path: what answers it, and all that its description says.
+
+    `operation` names it in the description and in metrics. `credential` is what it takes; the handler itself asks for
+    it. `body`, `answer`, `conflict` and the values of `query` are JSON Schema; `answer` None is plain text. `refusals` are
+    the statuses that only this route has reason to answer.
+    """
 
     method: str
     path: str
     operation: str
     handler: Handler
+    summary: str
+    credential: Credential
+    answer: JsonObject | None
+    status: int = 200
+    body: JsonObject | None = None
+    query: Mapping[str, JsonObject] = field(default_factory=dict)
+    refusals: tuple[int, ...] = ()
+    conflict: JsonObject | None = None
     body_limit: int = DEFAULT_BODY_LIMIT
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from donmai_daemon.platform.http.endpoint import Call, Endpoint, Reply
+from donmai_daemon.model.json import JsonObject
+from donmai_daemon.platform.http.endpoint import Call, Endpoint, Handler, Reply
 from donmai_daemon.platform.http.metrics import Metrics
+from donmai_daemon.platform.http.openapi import describe
 from donmai_daemon.platform.store.ports import Store
 
 
@@ -15,12 +17,37 @@ class MetaRoutes:
     def __init__(self, store: Store, metrics: Metrics) -> None:
         self._store = store
         self._metrics = metrics
+        self._description: JsonObject = {}
 
-    def endpoints(self) -> Sequence[Endpoint]:
-        return (
-            Endpoint("GET", "/healthz", "healthz", self.healthz),
-            Endpoint("GET", "/readyz", "readyz", self.readyz),
-            Endpoint("GET", "/metrics", "metrics", self.metrics),
+    def endpoints(self, others: Sequence[Endpoint]) -> Sequence[Endpoint]:
+        """The routes; `others` are described beside them."""
+        own = (
+            self._text("/healthz", "healthz", self.healthz, "The process answers"),
+            self._text("/readyz", "readyz", self.readyz, "The store answers too"),
+            self._text("/metrics", "metrics", self.metrics, "Numbers in Prometheus' text format"),
+            Endpoint(
+                method="GET",
+                path="/openapi.json",
+                operation="openapi",
+                handler=self.openapi,
+                summary="This description",
+                credential="none",
+                answer={"type": "object"},
+            ),
+        )
+        self._description = describe([*others, *own])
+        return own
+
+    @staticmethod
+    def _text(path: str, operation: str, handler: Handler, summary: str) -> Endpoint:
+        return Endpoint(
+            method="GET",
+            path=path,
+            operation=operation,
+            handler=handler,
+            summary=summary,
+            credential="none",
+            answer=None,
         )
 
     async def healthz(self, _call: Call) -> Reply:
@@ -32,3 +59,6 @@ class MetaRoutes:
 
     async def metrics(self, _call: Call) -> Reply:
         return Reply(self._metrics.text().encode(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def openapi(self, _call: Call) -> Reply:
+        return Reply(self._description)

@@ -1,7 +1,7 @@
 """The part of JSON Schema that this API is described with, checked by the same words that describe it.
 
 Understood: type (one, or a list of them), enum, properties, required, items, minLength, maxLength, maxItems, minimum,
-maximum, and pattern. Properties that are not named are let through: unknown fields are never fatal.
+maximum, and pattern (of the whole text). Properties that are not named are let through: unknown fields are never fatal.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _check_text(schema: JsonObject, value: str, field: str) -> None:
     if len(value) > longest:
         raise RequestRefused(field, f"longer than {longest} characters")
     pattern = schema.get("pattern")
-    if isinstance(pattern, str) and re.search(pattern, value) is None:
+    if isinstance(pattern, str) and re.fullmatch(pattern, value) is None:
         raise RequestRefused(field, "has characters that it must not have")
 
 

@@ -11,8 +11,8 @@ import anyio
 
 from donmai_daemon.clock import rfc3339
 from donmai_daemon.model.json import Json, JsonObject, text_or_none
-from donmai_daemon.platform.conditions import RequestRefused
-from donmai_daemon.platform.http.bodies import REGISTER, REGISTER_V1
+from donmai_daemon.platform.http.answers import BEAT_ANSWER, REFRESHED, REGISTERED, REGISTERED_V1
+from donmai_daemon.platform.http.bodies import ANYTHING, HEARTBEAT, HEARTBEAT_V1, REGISTER, REGISTER_V1
 from donmai_daemon.platform.http.credentials import Credentials
 from donmai_daemon.platform.http.endpoint import LARGE_BODY_LIMIT, Call, Endpoint, Reply
 from donmai_daemon.platform.http.schema import check
@@ -38,13 +38,66 @@ class WorkerRoutes:
 
     def endpoints(self) -> Sequence[Endpoint]:
         """The routes; beats first, as most requests are."""
-        large = LARGE_BODY_LIMIT
         return (
-            Endpoint("POST", "/api/workers/{workerId}/heartbeat", "heartbeat", self.heartbeat, large),
-            Endpoint("POST", "/v1/daemon/heartbeat", "heartbeatV1", self.heartbeat_v1, large),
-            Endpoint("POST", "/api/workers/register", "register", self.register, large),
-            Endpoint("POST", "/v1/daemon/register", "registerV1", self.register_v1, large),
-            Endpoint("POST", "/api/workers/{workerId}/refresh-token", "refreshToken", self.refresh),
+            Endpoint(
+                method="POST",
+                path="/api/workers/{workerId}/heartbeat",
+                operation="heartbeat",
+                handler=self.heartbeat,
+                summary="Say how the machine is, bring acks, receive what waits for it",
+                credential="runtime",
+                body=HEARTBEAT,
+                answer=BEAT_ANSWER,
+                refusals=(403, 404),
+                body_limit=LARGE_BODY_LIMIT,
+            ),
+            Endpoint(
+                method="POST",
+                path="/v1/daemon/heartbeat",
+                operation="heartbeatV1",
+                handler=self.heartbeat_v1,
+                summary="The same, with the worker named in the body",
+                credential="runtime",
+                body=HEARTBEAT_V1,
+                answer=BEAT_ANSWER,
+                refusals=(403, 404),
+                body_limit=LARGE_BODY_LIMIT,
+            ),
+            Endpoint(
+                method="POST",
+                path="/api/workers/register",
+                operation="register",
+                handler=self.register,
+                summary="Become the worker of a machine; intervals in the answer are milliseconds",
+                credential="key",
+                body=REGISTER,
+                answer=REGISTERED,
+                refusals=(403,),
+                body_limit=LARGE_BODY_LIMIT,
+            ),
+            Endpoint(
+                method="POST",
+                path="/v1/daemon/register",
+                operation="registerV1",
+                handler=self.register_v1,
+                summary="The same, with the registration token in the body; intervals in the answer are seconds",
+                credential="none",
+                body=REGISTER_V1,
+                answer=REGISTERED_V1,
+                refusals=(401, 403, 429),
+                body_limit=LARGE_BODY_LIMIT,
+            ),
+            Endpoint(
+                method="POST",
+                path="/api/workers/{workerId}/refresh-token",
+                operation="refreshToken",
+                handler=self.refresh,
+                summary="A fresh runtime token for the same worker",
+                credential="key or runtime",
+                body=ANYTHING,
+                answer=REFRESHED,
+                refusals=(403, 404),
+            ),
         )
 
     async def register(self, call: Call) -> Reply:
@@ -95,10 +148,8 @@ class WorkerRoutes:
     async def heartbeat_v1(self, call: Call) -> Reply:
         claims = await self._credentials.worker(call)
         body = call.body()
-        worker_id = text_or_none(body, "workerId")
-        if not worker_id:
-            raise RequestRefused("workerId", "is required")
-        return await self._beat(call, claims, worker_id, body)
+        check(HEARTBEAT_V1, body)
+        return await self._beat(call, claims, str(body["workerId"]), body)
 
     async def _beat(self, call: Call, claims: Claims, worker_id: str, body: JsonObject) -> Reply:
         wait = _asked_wait(call.headers.get("prefer", ""))
