@@ -62,8 +62,8 @@ def test_refused_work_goes_back_with_its_reason(place: Workplace, tmp_path: Path
         strict.close()
 
 
-def test_a_stop_that_somebody_asks_the_platform_for(place: Workplace, tmp_path: Path) -> None:
-    """`session.kill`'s way on the machine: a running session is stopped, and the platform knows it as stopped."""
+def test_a_session_is_stopped_on_the_machine(place: Workplace, tmp_path: Path) -> None:
+    """`donmai host sessions stop` ends it with its agent, and the platform knows it as stopped."""
     machine = Machine(
         tmp_path / "machine", place.platform, place.worker_key, config(f"touch {tmp_path}/up; sleep 600")
     )
@@ -71,13 +71,8 @@ def test_a_stop_that_somebody_asks_the_platform_for(place: Workplace, tmp_path: 
     try:
         session = place.queue()
         until((tmp_path / "up").exists)
-        token = (machine.state / "control-token").read_text().strip()
-        done = subprocess.run(
-            ["curl", "-s", "-X", "POST", "-H", f"Authorization: Bearer {token}",
-             f"http://127.0.0.1:{machine.port}/api/daemon/sessions/{session}/stop"],
-            capture_output=True, check=True, text=True,
-        )  # fmt: skip
-        assert json.loads(done.stdout) == {"sessionId": session, "stopped": True, "mode": "terminated"}
+        told = machine.host("sessions", "stop", session, "--json")
+        assert json.loads(told.stdout) == {"sessionId": session, "stopped": True, "mode": "terminated"}
         assert place.until_ended(session) == "stopped"
     finally:
         machine.close()

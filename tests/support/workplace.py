@@ -15,8 +15,10 @@ from donmai_daemon.model.json import Json, JsonObject, text_or_none
 from donmai_daemon.sessions.processes import ProcessId, belonging
 from donmai_daemon.sessions.record import RecordStore
 
-DAEMON = str(Path(__file__).with_name("work_daemon.py"))
 ENDED = {"completed", "failed", "stopped"}
+
+_DONMAI = (sys.executable, "-m", "donmai_daemon")
+_STARTED = "daemon.started"
 
 
 class Machine:
@@ -29,39 +31,52 @@ class Machine:
         self.state = directory / "state"
         self.log = directory / "daemon.log"
         directory.mkdir(parents=True)
-        (directory / "daemon.toml").write_text(f'[platform]\nurl = "{platform.url}"\n{config}')
-        self._key = worker_key
-        self._name = name
-        self._process: subprocess.Popen[str] | None = None
-        self.port = 0
+        (directory / "daemon.toml").write_text(
+            f'[machine]\nid = "{name}"\n[platform]\nurl = "{platform.url}"\n{config}'
+        )
+        self._environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(directory),
+            "DONMAI_DAEMON_TOKEN": worker_key,
+            "DONMAI_STATE_DIR": str(self.state),
+        }
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        """Start the daemon, and wait until its start is complete."""
+        starts = self.log_text().count(_STARTED) if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", DAEMON, str(self.directory / "daemon.toml"), str(self.state)],
-                env={
-                    "PATH": os.environ["PATH"],
-                    "PYTHONPATH": os.pathsep.join(sys.path),
-                    "HOME": str(self.directory),
-                    "MACHINE": self._name,
-                    "DONMAI_DAEMON_TOKEN": self._key,
-                },
+                [*_DONMAI, "host", "run", "--config", str(self.directory / "daemon.toml"), "--port", "0"],
+                env=self._environ,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
                 stderr=log,
-                text=True,
             )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, self.log_text()[-4000:]
-        self.port = int(line)
+        until(lambda: self.log_text().count(_STARTED) > starts or not self.running)
+        assert self.running, self.log_text()[-4000:]
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def host(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run `donmai host WORDS…` against the daemon, over its unix socket."""
+        return subprocess.run(
+            [*_DONMAI, "host", *words], env=self._environ, capture_output=True, text=True, timeout=60, check=False
+        )
 
     def kill(self) -> None:
         """SIGKILL, and nothing else of it."""
+        self.end(signal.SIGKILL)
+
+    def end(self, number: signal.Signals) -> int:
+        """Signal the daemon, and wait for its end; its exit code."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGKILL)
-        self._process.communicate()
+        self._process.send_signal(number)
+        code = self._process.wait(60)
         self._process = None
+        return code
 
     def close(self) -> None:
         """End the daemon and whatever its sessions still run."""
