@@ -152,9 +152,6 @@ class PlatformProcess:
         self._end(signal.SIGKILL)
 
     def _end(self, number: signal.Signals) -> int | None:
-        if self._http is not None:
-            self._http.close()
-            self._http = None
         if self._process is None:
             return None
         if self._process.poll() is None:
@@ -169,6 +166,9 @@ class PlatformProcess:
             if self._drain is not None:
                 self._drain.join(_PATIENCE)
                 self._drain = None
+            if self._http is not None:
+                self._http.close()  # only now: a held beat may still have been waiting for its answer
+                self._http = None
             self._process = None
         return code
 
