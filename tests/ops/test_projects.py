@@ -232,10 +232,11 @@ def test_a_false_that_a_person_wrote(before: bytes, after: bytes) -> None:
         ),
         (
             b"[log]\n\n# about nothing\n\n[projects.gone]\n[projects.b]\n",
-            b"[log]\n\n# about nothing\n[projects.b]\n",
+            b"[log]\n\n# about nothing\n\n[projects.b]\n",
         ),
         (b"[projects.gone]\nx = 1\n# about b\n[projects.b]\n", b"# about b\n[projects.b]\n"),
-        (b"[log]\n[projects.gone]\nx = 1\n# primary = 'x'\n\n# end\n", b"[log]\n\n# end\n"),
+        (b"[log]\n[projects.gone]\nx = 1\n# primary = 'x'\n\n# end\n", b"[log]\n# primary = 'x'\n\n# end\n"),
+        (b"[log]\n\n[projects.gone] # c\nx = 1 # c\n  # inside\ny = 1\n# below", b"[log]\n# below"),
         (b"[log]\n# about gone\n[projects.gone]", b"[log]"),
         (
             b"# top\n\n[projects.gone.x]\n[log]\n# 2\n[projects.gone.y]\n[projects.b]\n\n[[projects.gone.z]]\n[[projects.gone.z]]\n",
@@ -255,7 +256,7 @@ def test_a_false_that_a_person_wrote(before: bytes, after: bytes) -> None:
     ],
 )
 def test_a_project_goes_with_all_that_belongs_to_it(before: bytes, after: bytes) -> None:
-    """Removing takes every piece with the comment directly above it and one blank line, and no neighbour's comment."""
+    """Removing takes every piece with the comment directly above it and one blank line, and nobody else's comment."""
     assert edit(before, "project.remove", id="gone") == after
 
 

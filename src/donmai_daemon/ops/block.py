@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from donmai_daemon.ops.lexis import BASIC, LITERAL, Key, Pair, Path, gap_end, read_key, read_pair
 
@@ -13,6 +13,11 @@ _ARRAY = rb"\[(?:" + _FLAT + rb")*+\]"
 _INLINE = rb"\{(?:" + _FLAT + b"|" + _ARRAY + rb")*+\}"
 # One line that is a statement, a comment or blank, of the kinds that nearly every line is of.
 _LINE = rb"(?![ \t]*+\[)(?:" + b"|".join((_FLAT, _ARRAY, _INLINE)) + rb")*+(?:\#[^\n]*+)?+\n"
+_SIMPLE = re.compile(
+    rb"[ \t]*+([A-Za-z0-9_-]++)[ \t]*+=[ \t]*+([A-Za-z0-9_.:+-]++|"
+    + b"|".join((BASIC, LITERAL, _ARRAY, _INLINE))
+    + rb")[ \t]*+(?:\#[^\n]*+)?+\r?(?:\n|\Z)"
+)
 _LINES = re.compile(rb"(?:" + _LINE + rb")*+")
 _QUOTED = rb"""[^\n"'\]]*+(?:(?:""" + BASIC + b"|" + LITERAL + rb""")[^\n"'\]]*+)*+"""
 _HEADER = rb"(([ \t]*+)\[(\[?+)(" + _QUOTED + rb")\]\]?+[^\n]*+\n)"
@@ -24,8 +29,7 @@ _COMMENTS = re.compile(rb"(?:[ \t]*+\#[^\n]*+(?:\n|\Z))*+")
 _BRACKET = ord("[")
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """`key = value` on a line of its own: from the line's first byte to behind its newline."""
 
     pair: Pair
@@ -57,13 +61,24 @@ class Block:
         return self._statements
 
     def _read(self) -> Iterator[Statement]:
-        text = self.text
-        start = gap_end(text, self.body)
-        while start < len(text):
+        text, at = self.text, self.body
+        while True:
+            simple = _SIMPLE.match(text, at)
+            if simple is not None:
+                key = Key((simple[1].decode("ascii"),), (simple.span(1),))
+                yield Statement(Pair(key, *simple.span(2)), at, simple.end())
+                at = simple.end()
+                continue
+            start = gap_end(text, at)
+            line_start = text.rfind(b"\n", 0, start) + 1
+            if start >= len(text):
+                return
+            if line_start > at:
+                at = line_start
+                continue
             pair = read_pair(text, start)
-            end = _end(_REST, text, pair.value_end)
-            yield Statement(pair, text.rfind(b"\n", 0, start) + 1, end)
-            start = gap_end(text, end)
+            at = _end(_REST, text, pair.value_end)
+            yield Statement(pair, line_start, at)
 
     def header_key(self) -> Key:
         """The header's key; this block has a header."""
@@ -74,8 +89,8 @@ class Block:
         """Behind the last statement's line; behind the header's where there is none."""
         return self.statements[-1].line_end if self.statements else self.body
 
-    def own_end(self, *, last: bool) -> int:
-        """Behind what belongs to this block: its statements, and comments that follow without a blank line.
+    def place_after(self, *, last: bool) -> int:
+        """Where another entry may follow: behind the statements, and comments below them without a blank line.
 
         A comment that stands directly above the next header belongs to that; `last`: there is no next.
         """

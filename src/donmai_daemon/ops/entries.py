@@ -2,8 +2,9 @@
 
 Putting in and taking out are exact inverses by these rules. What is put in under a header brings one blank line
 before it (none in an empty document) and leaves the document's last line as open or closed as it was. What is taken
-out takes one blank line before it, if there is one, and the comment directly above it. In an inline table an item
-comes and goes with one comma.
+out takes one blank line before it, if there is one, and the comment directly above it. A comment below it stays, for
+nobody can say whose it is; so does a blank line that keeps somebody else's comment from what follows. In an inline
+table an item comes and goes with one comma.
 """
 
 from __future__ import annotations
@@ -14,14 +15,13 @@ from donmai_daemon.ops.outline import Outline
 from donmai_daemon.ops.place import Place, enclosing, find, in_order
 from donmai_daemon.ops.render import Tables, leaves, nested, render_path, render_value
 from donmai_daemon.ops.splice import (
-    joined,
-    lead,
+    open_line,
     spliced,
     with_item,
     with_value,
     without_block,
     without_item,
-    without_newline,
+    without_piece,
 )
 from donmai_daemon.ops.style import Style
 
@@ -37,11 +37,11 @@ def create(outline: Outline, path: Path, tables: Tables) -> Outline:
     at = len(outline.blocks) - 1 if sibling is None else outline.blocks.index(sibling)
     last = at == len(outline.blocks) - 1
     text = outline.blocks[at].text
-    end = len(text) if sibling is None else sibling.own_end(last=last)
+    end = len(text) if sibling is None else sibling.place_after(last=last)
     entry = Style.beside(outline, path, sibling).tables(path, tables)
     head, rest = text[:end], text[end:]
     if last and not rest and outline.ends_open:
-        head, entry = head + outline.newline, without_newline(entry)
+        head, entry = head + outline.newline, open_line(entry)
     blank = b"" if outline.empty else outline.newline
     return outline.replaced(at, at + 1, head + blank + entry + rest)
 
@@ -60,8 +60,8 @@ def _without(outline: Outline, place: Place) -> Outline:
     if place.statement is None:
         return without_item(outline, place)
     at, text = outline.blocks.index(place.block), place.block.text
-    start = lead(text, place.block.body, place.statement.line_start)
-    return joined(outline, at, at + 1, text[:start], text[place.statement.line_end :])
+    above, rest = text[: place.statement.line_start], text[place.statement.line_end :]
+    return without_piece(outline, at, at + 1, above, place.block.body, rest)
 
 
 def replace(outline: Outline, path: Path, tables: Tables) -> Outline:
@@ -84,10 +84,10 @@ def _with_block(outline: Outline, block: Block, path: Path, tables: Tables) -> O
     """In place of one block: blocks. The comment above it stays."""
     at = outline.blocks.index(block)
     last = at == len(outline.blocks) - 1
-    rest = block.text[block.own_end(last=last) :]
+    rest = block.text[block.content_end :]
     entry = Style.of(block, outline.newline).tables(path, tables)
     if last and not rest and outline.ends_open:
-        entry = without_newline(entry)
+        entry = open_line(entry)
     return outline.replaced(at - 1, at + 1, outline.blocks[at - 1].text + entry + rest)
 
 

@@ -8,7 +8,6 @@ from donmai_daemon.ops.outline import Outline
 from donmai_daemon.ops.place import exact, find, in_order
 from donmai_daemon.ops.render import Value, render_key, render_value
 from donmai_daemon.ops.splice import (
-    lead,
     spliced,
     with_item,
     with_line,
@@ -69,8 +68,7 @@ def _made_for_one_key(outline: Outline, at: int) -> bool:
         len(block.statements) == 1
         and first.block is not block
         and block.text[: block.body] == header
-        and block.own_end(last=at == len(outline.blocks) - 1) == block.content_end
-        and before.text[lead(before.text, before.content_end, len(before.text)) :] == outline.newline
+        and before.text.endswith(outline.newline * 2)
     )
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 Path: TypeAlias = tuple[str, ...]
 
@@ -21,14 +20,14 @@ _LONG_LITERAL = rb"'''(?:[^']++|'{1,2}(?!'))*+'{3,5}"
 _STRING = re.compile(b"|".join((_LONG_BASIC, _LONG_LITERAL, BASIC, LITERAL)), re.DOTALL)
 _TOKEN = re.compile(b"|".join((_LONG_BASIC, _LONG_LITERAL, BASIC, LITERAL, rb"\#[^\n]*+", rb"[\[\]{}]")), re.DOTALL)
 _SCALAR = re.compile(rb"[^,\]}\#\n]*+")
+_ONE_BARE = re.compile(rb"([A-Za-z0-9_-]++)[ \t]*+=")
 _KEY_PART = re.compile(b"[A-Za-z0-9_-]++|" + BASIC + b"|" + LITERAL)
 _DOT = re.compile(rb"[ \t]*+\.[ \t]*+")
 _EQUALS = re.compile(rb"[ \t]*+=[ \t]*+")
 _GAP = re.compile(rb"(?:[ \t\r\n]++|\#[^\n]*+)*+")
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """A key as written: its parts, and where each of them starts and ends."""
 
     parts: Path
@@ -43,8 +42,7 @@ class Key:
         return self.spans[-1][1]
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(NamedTuple):
     """`key = value`, in a table or in an inline table."""
 
     key: Key
@@ -54,6 +52,8 @@ class Pair:
 
 def read_key(text: bytes, at: int) -> Key:
     """The (dotted) key at `at`."""
+    if (one := _ONE_BARE.match(text, at)) is not None:
+        return Key((one[1].decode("ascii"),), (one.span(1),))
     parts: list[str] = []
     spans: list[tuple[int, int]] = []
     while (match := _KEY_PART.match(text, at)) is not None:

@@ -93,4 +93,5 @@ class Outline:
 
 
 def _ordered(listed: Iterable[Block], blocks: tuple[Block, ...]) -> tuple[Block, ...]:
-    return tuple(sorted(listed, key=blocks.index))
+    order = {block: number for number, block in enumerate(blocks)}
+    return tuple(sorted(listed, key=order.__getitem__))

@@ -51,22 +51,28 @@ def pairs(outline: Outline, path: Path) -> Iterator[Place]:
     """Every statement or item that is `path`, is below it, or is an inline table around it; in no settled order."""
     for depth in range(len(path)):
         for block in outline.headed(path[:depth]):
-            if block.array:
-                continue
-            for statement in block.statements:
-                place = Place(block, block.path + statement.pair.key.parts, statement.pair, statement)
-                yield from _matching(place, path)
+            for statement in () if block.array else block.statements:
+                if _may_match(statement.pair.key.parts, path, depth):
+                    place = Place(block, block.path + statement.pair.key.parts, statement.pair, statement)
+                    yield from _with_items(place, path)
 
 
-def _matching(place: Place, path: Path) -> Iterator[Place]:
-    shared = min(len(place.path), len(path))
-    if place.path[:shared] != path[:shared]:
-        return
+def _may_match(parts: Path, path: Path, depth: int) -> bool:
+    """Whether a key `parts` in a table of so many parts is on the way to `path`, or on the way on from there."""
+    if parts[0] != path[depth]:
+        return False
+    shared = min(len(parts), len(path) - depth)
+    return shared == 1 or parts[:shared] == path[depth : depth + shared]
+
+
+def _with_items(place: Place, path: Path) -> Iterator[Place]:
     yield place
-    if len(place.path) < len(path) and place.pair is not None and place.inline:
+    depth = len(place.path)
+    if depth < len(path) and place.pair is not None and place.inline:
         for item in place.items():
-            inner = Place(place.block, place.path + item.key.parts, item, None, place.pair.value_start)
-            yield from _matching(inner, path)
+            if _may_match(item.key.parts, path, depth):
+                inner = Place(place.block, place.path + item.key.parts, item, None, place.pair.value_start)
+                yield from _with_items(inner, path)
 
 
 def find(outline: Outline, path: Path) -> list[Place]:
@@ -82,7 +88,8 @@ def in_order(outline: Outline, places: list[Place]) -> list[Place]:
     """`places` in the order of the text."""
     if len(places) < 2:
         return places
-    return sorted(places, key=lambda p: (outline.blocks.index(p.block), p.pair.key.start if p.pair else -1))
+    order = {block: number for number, block in enumerate(outline.blocks)}
+    return sorted(places, key=lambda place: (order[place.block], place.pair.key.start if place.pair else -1))
 
 
 def exact_or_none(outline: Outline, path: Path) -> Place | None:

@@ -20,7 +20,7 @@ def spliced(outline: Outline, block: Block, start: int, end: int, text: bytes) -
     return outline.replaced(at, at + 1, block.text[:start] + text + block.text[end:])
 
 
-def without_newline(text: bytes) -> bytes:
+def open_line(text: bytes) -> bytes:
     """`text` with its last line open."""
     return _LAST_NEWLINE.sub(b"", text)
 
@@ -28,7 +28,7 @@ def without_newline(text: bytes) -> bytes:
 def joined(outline: Outline, first: int, stop: int, head: bytes, rest: bytes) -> Outline:
     """What is left of some blocks. Where the document's last line went, the one before is as open as that was."""
     if not rest and stop == len(outline.blocks) and outline.ends_open:
-        head = without_newline(head)
+        head = open_line(head)
     return outline.replaced(first, stop, head + rest)
 
 
@@ -73,19 +73,24 @@ def without_item(outline: Outline, place: Place) -> Outline:
 
 
 def without_block(outline: Outline, at: int) -> Outline:
-    """The block number `at` taken out, with the comment directly above it and one blank line above that."""
+    """The block number `at` taken out, with what goes with it."""
     block, before = outline.blocks[at], outline.blocks[at - 1]
-    end = block.own_end(last=at == len(outline.blocks) - 1)
-    start = lead(before.text, before.content_end, len(before.text))
-    return joined(outline, at - 1, at + 1, before.text[:start], block.text[end:])
+    return without_piece(outline, at - 1, at + 1, before.text, before.content_end, block.text[block.content_end :])
 
 
-def lead(text: bytes, floor: int, at: int) -> int:
-    """The start of the comment lines directly above `at`, and of one blank line above those; not below `floor`."""
-    lines = text[floor:at].split(b"\n")[:-1]
-    first = len(lines)
-    while first and _COMMENT.match(lines[first - 1]):
-        first -= 1
-    if first and _BLANK.match(lines[first - 1]):
-        first -= 1
-    return at - sum(len(line) + 1 for line in lines[first:])
+def without_piece(outline: Outline, first: int, stop: int, above: bytes, floor: int, rest: bytes) -> Outline:
+    """A piece of some blocks taken out from between `above` and `rest`.
+
+    The comment lines directly above it go with it, and one blank line above those; nothing below `floor`. The blank
+    line stays where somebody else's comment would come to stand directly above what follows, as if it were about that.
+    """
+    lines = above[floor:].split(b"\n")[:-1]
+    kept = len(lines)
+    while kept and _COMMENT.match(lines[kept - 1]):
+        kept -= 1
+    if kept and _BLANK.match(lines[kept - 1]):
+        following = rest or b"".join(block.text for block in outline.blocks[stop : stop + 1])
+        goes_on = not _BLANK.match(following.partition(b"\n")[0])
+        kept -= not (goes_on and kept > 1 and _COMMENT.match(lines[kept - 2]))
+    head = above[: floor + sum(len(line) + 1 for line in lines[:kept])]
+    return joined(outline, first, stop, head, rest)
