@@ -265,6 +265,22 @@ async def test_a_claim_that_lapsed_meanwhile_does_not_begin(server: WorkServer, 
     assert (server.jobs["ses_1"].status, server.jobs["ses_1"].history) == ("claimed", [])
 
 
+async def test_a_claim_is_confirmed_however_long_the_clone_takes(server: WorkServer, tmp_path: Path) -> None:
+    """Where the word that the claim arrived gets lost, it is said again, so that the claim does not lapse."""
+    lost = [True, True]
+
+    def before(_method: str, _path: str, body: JsonObject) -> tuple[int, JsonObject] | None:
+        return (503, {}) if body.get("status") == "claimed" and lost and lost.pop() else None
+
+    server.before = before
+    async with house(tmp_path, server, config(), runner=shell("read gate; exec sleep 600")) as home:
+        server.add("ses_1").status = "pending"
+        await home.manager.take(PollAnswer(items=(work(),)))
+        await anyio.to_thread.run_sync(server.wait, lambda: server.jobs["ses_1"].history == ["claimed"])
+        assert not lost
+        await home.manager.drain(0)
+
+
 async def test_a_runner_waits_until_its_id_is_on_disk(server: WorkServer, tmp_path: Path) -> None:
     """Where the record cannot be written, the runner leaves without having asked for anything, and the claim goes back."""
     async with house(tmp_path, server, config(command=shell(f"touch {tmp_path}/ran"))) as home:

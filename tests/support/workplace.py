@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ ENDED = {"completed", "failed", "stopped"}
 
 _DONMAI = (sys.executable, "-m", "donmai_daemon")
 _STARTED = "daemon.started"
+_CONTROL = re.compile(r'"control":"http://127\.0\.0\.1:(\d+)"')
 
 
 class Machine:
@@ -41,20 +43,27 @@ class Machine:
             "DONMAI_STATE_DIR": str(self.state),
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self._port = 0
 
     def start(self) -> None:
-        """Start the daemon, and wait until its start is complete."""
+        """Start the daemon where it was before, and wait until its start is complete."""
+        self._start(self._port)
+        if not self.running and self._port:
+            self._start(0)  # somebody else has taken the port meanwhile
+        assert self.running, self.log_text()[-4000:]
+        self._port = int(_CONTROL.findall(self.log_text())[-1])
+
+    def _start(self, port: int) -> None:
         starts = self.log_text().count(_STARTED) if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*_DONMAI, "host", "run", "--config", str(self.directory / "daemon.toml"), "--port", "0"],
+                [*_DONMAI, "host", "run", "--config", str(self.directory / "daemon.toml"), "--port", str(port)],
                 env=self._environ,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
             )
         until(lambda: self.log_text().count(_STARTED) > starts or not self.running)
-        assert self.running, self.log_text()[-4000:]
 
     @property
     def running(self) -> bool:

@@ -118,8 +118,7 @@ class SessionManager:
         session = self._sessions[work.session_id] = Session(record, self._tools)
         try:
             await session.save(record)
-            if origin == "platform" and work.claim_id is not None:
-                self._tasks.start_soon(self._reporter.confirm, record)
+            self._tasks.start_soon(self._confirm, session)
             await session.start(standing.config)
         except OSError as error:
             self._log.error("session.start_failed", session=work.session_id, reason=error.strerror)
@@ -190,6 +189,7 @@ class SessionManager:
         Should the claim have lapsed meanwhile, the platform refuses the new runner's `running`, and no agent starts.
         """
         self._log.info("session.begun_again", session=session.record.session_id)
+        self._tasks.start_soon(self._confirm, session)
         try:
             await session.start(self._standing(self.active_count).config)
         except OSError as error:
@@ -199,6 +199,20 @@ class SessionManager:
             self._tasks.start_soon(self._give_back, session)
         else:
             self._tasks.start_soon(self._follow, session)
+
+    async def _confirm(self, session: Session) -> None:
+        """Tell the platform that its claim arrived, as long as that can matter."""
+        if session.record.origin == "local" or session.record.claim_id is None:
+            return
+        async with anyio.create_task_group() as group:
+
+            async def told() -> None:
+                await self._reporter.confirm(session.record)
+                group.cancel_scope.cancel()
+
+            group.start_soon(told)
+            await session.ended.wait()
+            group.cancel_scope.cancel()
 
     async def _follow(self, session: Session) -> None:
         if session.stop_reason is not None:  # asked for while it was starting

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -38,52 +39,52 @@ class Reporter:
             body["exitCode"] = record.exit_code
         if record.error is not None:
             body["error"] = record.error
-        await self._insist(record, "status", body)
+        self._note(record, "status", await self._insist(record, self._platform.status, body))
 
     async def refused(self, record: SessionRecord) -> None:
         """Return once the platform knows that the claim of `record` is given back."""
         body: JsonObject = {"workerId": record.worker_id, "reason": record.reason, "work": record.detail or None}
         if record.claim_id is not None:
             body["claimId"] = record.claim_id
-        await self._insist(record, "nack", body)
+        self._note(record, "nack", await self._insist(record, self._platform.nack, body))
 
     async def confirm(self, record: SessionRecord) -> None:
-        """Tell once that the claim arrived. Not insisted upon: `running` confirms as well."""
-        body: JsonObject = {"workerId": record.worker_id, "status": "claimed", "claimId": record.claim_id}
-        try:
-            await self._platform.status(record.session_id, body)
-        except DonmaiError as error:
-            self._log.info("session.claim_not_confirmed", session=record.session_id, reason=error.message)
+        """Return once the platform knows that the claim arrived, so that it does not lapse while the runner clones.
 
-    async def _insist(self, record: SessionRecord, what: str, body: JsonObject) -> None:
+        Refused, it is known already: the runner was quicker with `running`. Or it is ours no more: the runner will be told.
+        """
+        body: JsonObject = {"workerId": record.worker_id, "status": "claimed", "claimId": record.claim_id}
+        await self._insist(record, self._platform.status, body)
+
+    async def _insist(
+        self, record: SessionRecord, send: Callable[[str, JsonObject], Awaitable[None]], body: JsonObject
+    ) -> DonmaiError | None:
+        """Try until it is told (None) or refused for good (why)."""
         backoff = Backoff(self._rng)
-        send = self._platform.nack if what == "nack" else self._platform.status
         while True:
+            retry_after = None
             try:
                 await send(record.session_id, body)
+            except ParamsInvalid as error:
+                return error
             except PlatformRefused as error:
                 if not _may_pass(error.status):
-                    # 404: it knows no such session. 409: another worker's now, or ended some other way. Final as well.
-                    self._log.warning(
-                        "session.report_refused",
-                        session=record.session_id,
-                        what=what,
-                        status=error.status,
-                        reason=error.detail,
-                    )
-                    return
-                delay = backoff.next(cap=_MAX_RETRY_SECONDS, retry_after=error.retry_after)
-            except ParamsInvalid as error:
-                self._log.error(
-                    "session.report_impossible", session=record.session_id, what=what, reason=error.message
-                )
-                return
+                    return error
+                retry_after = error.retry_after
             except DonmaiError:
-                delay = backoff.next(cap=_MAX_RETRY_SECONDS)
+                pass
             else:
-                return
-            self._log.info("session.report_waits", session=record.session_id, what=what, retry_in=round(delay, 2))
+                return None
+            delay = backoff.next(cap=_MAX_RETRY_SECONDS, retry_after=retry_after)
+            self._log.info("session.report_waits", session=record.session_id, retry_in=round(delay, 2))
             await self._clock.sleep(delay)
+
+    def _note(self, record: SessionRecord, what: str, refused: DonmaiError | None) -> None:
+        """404: the platform knows no such session. 409: another worker's by now, or ended some other way. Final as well."""
+        if refused is not None:
+            self._log.warning(
+                "session.report_refused", session=record.session_id, what=what, reason=refused.message
+            )
 
 
 def _may_pass(status: int) -> bool:
