@@ -240,7 +240,7 @@ def test_a_false_that_a_person_wrote(before: bytes, after: bytes) -> None:
         (b"[log]\n# about gone\n[projects.gone]", b"[log]"),
         (
             b"# top\n\n[projects.gone.x]\n[log]\n# 2\n[projects.gone.y]\n[projects.b]\n\n[[projects.gone.z]]\n[[projects.gone.z]]\n",
-            b"# top\n[log]\n[projects.b]\n",
+            b"# top\n\n[log]\n[projects.b]\n",
         ),
         (
             b"[projects]\n# mine\ngone.x = 1\n# other\nb = {}\n\ngone.y = 2\nc = {}\n",
