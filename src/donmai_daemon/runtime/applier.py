@@ -23,7 +23,7 @@ from donmai_daemon.model.status import Preview
 from donmai_daemon.ops.document import Document
 from donmai_daemon.runtime.configuration import Configuration, Understood
 from donmai_daemon.runtime.verdicts import Decision, decide
-from donmai_daemon.store.atomic import Step, no_step
+from donmai_daemon.store.atomic import Step, discard, no_step
 from donmai_daemon.store.config_file import ABSENT, ChangedUnderneath, digest, read_digest
 from donmai_daemon.store.journal import Journal, Plan
 
@@ -82,6 +82,8 @@ class Applier:
             return Applied(waiting=len(records), problem=ConfigUnwritable(cause))
         except (ConfigInvalid, ConfigUnwritable, JournalUnavailable) as error:
             return Applied(waiting=len(records), problem=error)
+        except OSError as error:  # what an earlier run left cannot be put in order: not a thing to build upon
+            return Applied(waiting=len(records), problem=ConfigUnwritable(error.strerror or type(error).__name__))
 
     def _run(self, records: list[MutationRecord]) -> Applied:
         understood = self._configuration.read()
@@ -131,11 +133,17 @@ class Applier:
         return Understood(written, decision.document, understood.loaded)
 
     def recover(self) -> None:
-        """At a start: finish what a crash cut short, and let go what an earlier run kept for a second look."""
+        """At a start: finish what a crash cut short, and let go what an earlier run kept for a second look.
+
+        Where the file system will not have it now, that is left to `run` and the next second look.
+        """
         kept = {plan.id for plan in self._journal.plans("kept")}
-        for plan in self._journal.plans("planned"):
-            self._resolve(plan)
-        self.look_again(kept)
+        try:
+            for plan in self._journal.plans("planned"):
+                self._resolve(plan)
+            self.look_again(kept)
+        except OSError as error:
+            self._log.warning("applier.recovery_postponed", reason=error.strerror)
 
     def keeps(self) -> bool:
         """Whether a file that was taken out still waits for its second look."""
@@ -155,11 +163,11 @@ class Applier:
             self._step("recover.replaced")
             keep = beside == plan.before and beside != ABSENT
             if not keep:
-                plan.temporary.unlink(missing_ok=True)
+                discard(plan.temporary)
             self._journal.settle_plan(plan, self._now(), keep=keep)
         else:
             self._step("recover.not_replaced")
-            plan.temporary.unlink(missing_ok=True)
+            discard(plan.temporary)
             self._journal.drop_plan(plan)
 
     def look_again(self, only: Container[int] | None = None) -> None:
@@ -176,7 +184,7 @@ class Applier:
             if beside not in {ABSENT, plan.before}:
                 self._restore_late_save(plan, beside, newest=plans[-1].after)
             else:
-                plan.temporary.unlink(missing_ok=True)
+                discard(plan.temporary)
             self._step("kept.released")
             self._journal.drop_plan(plan)
 

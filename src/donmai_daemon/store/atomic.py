@@ -45,6 +45,18 @@ def write_new(path: Path, data: bytes, mode: int = 0o600) -> None:
         raise
 
 
+def discard(path: Path) -> None:
+    """Remove a file that may not be there. Raises `OSError` where it is there, and stays.
+
+    A read-only file system refuses to remove a name before it looks whether there is one.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        if os.path.lexists(path):
+            raise
+
+
 def write_private(path: Path, data: bytes) -> None:
     """Replace `path` by `data`, mode 0600, atomically and durably. For files that only this program writes."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from donmai_daemon.errors import ConfigUnwritable
-from donmai_daemon.store.atomic import Step, fsync_directory, no_step, write_new
+from donmai_daemon.store.atomic import Step, discard, fsync_directory, no_step, write_new
 from donmai_daemon.store.exchange import ExchangeUnsupported, exchange
 from donmai_daemon.store.metadata import refuse_irregular, reproduce
 
@@ -252,7 +252,7 @@ class ConfigFile:
 
     def settle_names(self, temporary: Path) -> None:
         """After a crash: finish or forget the intermediate names of one replacement."""
-        _part(temporary).unlink(missing_ok=True)
+        discard(_part(temporary))
         old = _old(temporary)
         if old.exists():
             if temporary.exists():
