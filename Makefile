@@ -26,6 +26,9 @@ types: $(VENV)/.installed-dev
 tests: $(VENV)/.installed-dev
 	$(BIN)/pytest -n $(WORKERS) -m "not slow"
 
+crash: $(VENV)/.installed-dev
+	$(BIN)/pytest -n $(WORKERS) tests/crash -m "slow or not slow"
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip

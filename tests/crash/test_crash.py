@@ -182,6 +182,7 @@ def run_case(
     with Wire(platform.url, delivery) as wire:
         nursery.start(**host.command(wire.url, point=point, count=count))
         assert nursery.ended() == -signal.SIGKILL, (directory / "log").read_text()[-3000:]
+        (directory / "log-again").touch()
         again = nursery.start(**host.command(wire.url, log=str(directory / "log-again")))
         host.settled()
         eventually(lambda: "daemon.started" in (directory / "log-again").read_text())
@@ -227,7 +228,8 @@ def test_matrix_names_every_step_there_is(
 ) -> None:
     """No step is passed on the way from the wire to the ack that the matrix does not kill at."""
     host = Host(tmp_path, platform, keys, STORIES[story])
-    record = tmp_path / "state" / "steps"
+    record = tmp_path / "steps"
+    record.touch()
     daemon = nursery.start(**host.command(platform.url, record=str(record)))
     host.settled()
     known = {point for point, _ in (*BOTH, *AFTER, *(FILE + LATER if STORIES[story].edits else HOST))}
