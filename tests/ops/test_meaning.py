@@ -154,6 +154,7 @@ def test_off_and_on(data: bytes, name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3_600)
 @given(documents(), st.lists(OPERATIONS, min_size=1, max_size=20))
 @settings(max_examples=20_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_sequences_at_length(data: bytes, operations: list[tuple[str, JsonObject]]) -> None:

@@ -9,23 +9,23 @@ from typing import NamedTuple
 from donmai_daemon.ops.lexis import BASIC, LITERAL, Key, Pair, Path, gap_end, read_key, read_pair
 
 _FLAT = rb"""[^\n"'\#\[\]{}]++|""" + BASIC + b"|" + LITERAL
-_ARRAY = rb"\[(?:" + _FLAT + rb")*+\]"
-_INLINE = rb"\{(?:" + _FLAT + b"|" + _ARRAY + rb")*+\}"
+_ARRAY = rb"\[(?>(?:" + _FLAT + rb")*)\]"
+_INLINE = rb"\{(?>(?:" + _FLAT + b"|" + _ARRAY + rb")*)\}"
 # One line that is a statement, a comment or blank, of the kinds that nearly every line is of.
-_LINE = rb"(?![ \t]*+\[)(?:" + b"|".join((_FLAT, _ARRAY, _INLINE)) + rb")*+(?:\#[^\n]*+)?+\n"
+_LINE = rb"(?![ \t]*+\[)(?>(?:" + b"|".join((_FLAT, _ARRAY, _INLINE)) + rb")*)(?>(?:\#[^\n]*+)?)\n"
 _SIMPLE = re.compile(
     rb"[ \t]*+([A-Za-z0-9_-]++)[ \t]*+=[ \t]*+([A-Za-z0-9_.:+-]++|"
     + b"|".join((BASIC, LITERAL, _ARRAY, _INLINE))
-    + rb")[ \t]*+(?:\#[^\n]*+)?+\r?(?:\n|\Z)"
+    + rb")[ \t]*+(?>(?:\#[^\n]*+)?)\r?(?:\n|\Z)"
 )
-_LINES = re.compile(rb"(?:" + _LINE + rb")*+")
-_QUOTED = rb"""[^\n"'\]]*+(?:(?:""" + BASIC + b"|" + LITERAL + rb""")[^\n"'\]]*+)*+"""
+_LINES = re.compile(rb"(?>(?:" + _LINE + rb")*)")
+_QUOTED = rb"""[^\n"'\]]*+(?>(?:(?:""" + BASIC + b"|" + LITERAL + rb""")[^\n"'\]]*+)*)"""
 _HEADER = rb"(([ \t]*+)\[(\[?+)(" + _QUOTED + rb")\]\]?+[^\n]*+\n)"
-_TABLE = re.compile(_HEADER + rb"(?:" + _LINE + rb")*+")
+_TABLE = re.compile(_HEADER + rb"(?>(?:" + _LINE + rb")*)")
 _AT_HEADER = re.compile(rb"[ \t]*+\[")
 _BARE_PATH = re.compile(rb"[A-Za-z0-9_.-]++")
 _REST = re.compile(rb"[^\n]*+\n?")
-_COMMENTS = re.compile(rb"(?:[ \t]*+\#[^\n]*+(?:\n|\Z))*+")
+_COMMENTS = re.compile(rb"(?>(?:[ \t]*+\#[^\n]*+(?:\n|\Z))*)")
 _BRACKET = ord("[")
 
 

@@ -13,10 +13,12 @@ from typing import NamedTuple, TypeAlias
 
 Path: TypeAlias = tuple[str, ...]
 
-BASIC = rb'"(?!"")(?:[^"\\\n]++|\\[^\n])*+"'
+# Groups are `(?>(?:…)*)` and not `(?:…)*+`: CPython before 3.11.5 (Debian 12 has 3.11.2) loses its place in the latter,
+# and matches wrongly (python/cpython#106052).
+BASIC = rb'"(?!"")(?>(?:[^"\\\n]++|\\[^\n])*)"'
 LITERAL = rb"'(?!'')[^'\n]*+'"
-_LONG_BASIC = rb'"""(?:[^"\\]++|\\.|"{1,2}(?!"))*+"{3,5}'
-_LONG_LITERAL = rb"'''(?:[^']++|'{1,2}(?!'))*+'{3,5}"
+_LONG_BASIC = rb'"""(?>(?:[^"\\]++|\\.|"{1,2}(?!"))*)"{3,5}'
+_LONG_LITERAL = rb"'''(?>(?:[^']++|'{1,2}(?!'))*)'{3,5}"
 _STRING = re.compile(b"|".join((_LONG_BASIC, _LONG_LITERAL, BASIC, LITERAL)), re.DOTALL)
 _TOKEN = re.compile(b"|".join((_LONG_BASIC, _LONG_LITERAL, BASIC, LITERAL, rb"\#[^\n]*+", rb"[\[\]{}]")), re.DOTALL)
 _SCALAR = re.compile(rb"[^,\]}\#\n]*+")
@@ -24,7 +26,7 @@ _ONE_BARE = re.compile(rb"([A-Za-z0-9_-]++)[ \t]*+=")
 _KEY_PART = re.compile(b"[A-Za-z0-9_-]++|" + BASIC + b"|" + LITERAL)
 _DOT = re.compile(rb"[ \t]*+\.[ \t]*+")
 _EQUALS = re.compile(rb"[ \t]*+=[ \t]*+")
-_GAP = re.compile(rb"(?:[ \t\r\n]++|\#[^\n]*+)*+")
+_GAP = re.compile(rb"(?>(?:[ \t\r\n]++|\#[^\n]*+)*)")
 
 
 class Key(NamedTuple):
