@@ -29,14 +29,15 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 LAUNCHER = f"""\
-#!/{HOME}/bin/python -I
+#!/{HOME}/bin/python -IB
 import sys
 
 from donmai_daemon.cli.main import entry
 
 sys.exit(entry())
 """
-"""-I: neither the caller's PYTHON* variables, nor their site-packages, nor the directory they stand in."""
+"""-I: neither the caller's PYTHON* variables, nor their site-packages, nor the directory they stand in. -B: a package owns
+its files, and the bytecode is among them."""
 
 
 def main() -> int:

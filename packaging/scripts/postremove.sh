@@ -3,6 +3,7 @@
 set -e
 case "${1:-}" in
 remove | purge | 0)
+    rm -rf /usr/lib/donmai
     rm -f /etc/systemd/system/donmai-daemon.service.d/backoff.conf
     rmdir /etc/systemd/system/donmai-daemon.service.d 2>/dev/null || true
     if [ -d /run/systemd/system ]; then
