@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +23,12 @@ class Org:
     worker: str
 
 
-def platform_on(store: str, directory: Path, *options: str) -> PlatformProcess:
+def platform_on(
+    store: str, directory: Path, *options: str, environ: Mapping[str, str] | None = None
+) -> PlatformProcess:
     """A platform on the kind of store named, not yet started."""
     assert store == "sqlite"
-    return PlatformProcess.embedded(directory, options)
+    return PlatformProcess.embedded(directory, options, environ)
 
 
 @pytest.fixture(scope="module", params=STORES)
@@ -42,7 +44,8 @@ def platform(store: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         yield running
 
 
-def _org(platform: PlatformProcess, name: str) -> Org:
+def make_org(platform: PlatformProcess, name: str) -> Org:
+    """A new organisation: its owner's key from the operator, the others from the owner."""
     owner = platform.make_key("owner", name)
     made = {
         role: platform.call("POST", f"/api/org/{name}/keys", owner, {"role": role}).object_of("key")["fullKey"]
@@ -54,13 +57,13 @@ def _org(platform: PlatformProcess, name: str) -> Org:
 @pytest.fixture(scope="module")
 def org(platform: PlatformProcess) -> Org:
     """The organisation that the tests work in."""
-    return _org(platform, "acme")
+    return make_org(platform, "acme")
 
 
 @pytest.fixture(scope="module")
 def other_org(platform: PlatformProcess) -> Org:
     """Another one, whose things must not be seen."""
-    return _org(platform, "umbrella")
+    return make_org(platform, "umbrella")
 
 
 @pytest.fixture

@@ -228,6 +228,12 @@ class PlatformProcess:
         )
         return read_answer(answer)
 
+    def stream(self, method: str, path: str, bearer: str, pieces: Sequence[bytes]) -> Answer:
+        """One request whose body comes in pieces, without a Content-Length."""
+        assert self._http is not None
+        headers = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
+        return read_answer(self._http.request(method, path, content=iter(pieces), headers=headers))
+
     def register(self, key: str, machine: str = "machine-1", **fields: Json) -> TestWorker:
         """Register a machine on `/api/workers/register`, with `fields` beside or instead of the usual ones."""
         body: JsonObject = {"hostname": f"{machine}.example", "capacity": 2, "machineId": machine, "version": "0"}

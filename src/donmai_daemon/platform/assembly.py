@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from donmai_daemon.clock import Clock
 from donmai_daemon.platform.http.admin_routes import AdminRoutes
@@ -35,7 +35,7 @@ from donmai_daemon.platform.wakeups import LocalWakeups
 class Platform:
     """A platform ready to be served: the application, and what its server must do around it."""
 
-    app: Starlette
+    app: ASGIApp
     beats: Beats
     dispatch: Dispatch
     tokens: Tokens

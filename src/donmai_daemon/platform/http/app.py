@@ -8,10 +8,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl
 
 import structlog
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
 from donmai_daemon.platform.conditions import BodyTooLarge, PlatformCondition, TooManyRequests, Unauthorized
@@ -61,7 +58,7 @@ class Resource:
             await _send(send, reply, request_id)
 
 
-def build_app(endpoints: Sequence[Endpoint], names: Names, metrics: Metrics) -> Starlette:
+def build_app(endpoints: Sequence[Endpoint], names: Names, metrics: Metrics) -> Router:
     """The application of `endpoints`; where two paths match, the one that comes first has it."""
     paths: dict[str, dict[str, Endpoint]] = {}
     for endpoint in endpoints:
@@ -70,10 +67,11 @@ def build_app(endpoints: Sequence[Endpoint], names: Names, metrics: Metrics) -> 
         Route(path, Resource(path, methods, names, metrics)) for path, methods in paths.items()
     ]
 
-    async def not_found(_request: Request, _error_: Exception) -> Response:
-        return Response(_error(404, "no such route").content(), 404, media_type="application/json")
+    async def no_route(scope: Scope, _receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await _send(send, _error(404, "no such route"), names.new("req"))
 
-    return Starlette(routes=routes, exception_handlers={404: not_found})
+    return Router(routes=routes, redirect_slashes=False, default=no_route)
 
 
 def _call(scope: Scope, headers: Mapping[str, str], raw: bytes, request_id: str, receive: Receive) -> Call:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from donmai_daemon.model.json import Json, JsonObject
+from donmai_daemon.ops.registry import remote_operations
 from donmai_daemon.platform.http.schema import check
 from donmai_daemon.platform.records.work import STATUSES
 
@@ -81,7 +82,11 @@ HEARTBEAT: JsonObject = {
 }
 HEARTBEAT_V1 = record({"workerId": text(least=1)})
 ENQUEUE = record(
-    {"workerHostId": text(least=1), "op": text(least=1), "params": {"type": "object"}},
+    {
+        "workerHostId": text(least=1),
+        "op": {"type": "string", "enum": [*remote_operations()]},
+        "params": {"type": "object", "description": "checked as the daemon checks them"},
+    },
     {"notBefore": {"type": ["string", "null"], "format": "date-time", "maxLength": 64}},
 )
 CREATE_KEY = record(

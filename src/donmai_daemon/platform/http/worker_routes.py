@@ -11,6 +11,7 @@ import anyio
 
 from donmai_daemon.clock import rfc3339
 from donmai_daemon.model.json import Json, JsonObject, text_or_none
+from donmai_daemon.platform.conditions import PlatformCondition
 from donmai_daemon.platform.http.answers import BEAT_ANSWER, REFRESHED, REGISTERED, REGISTERED_V1
 from donmai_daemon.platform.http.bodies import ANYTHING, HEARTBEAT, HEARTBEAT_V1, REGISTER, REGISTER_V1
 from donmai_daemon.platform.http.credentials import Credentials
@@ -161,10 +162,17 @@ class WorkerRoutes:
             await call.disconnected()
             hold.end()
 
+        refused: PlatformCondition | None = None
+        answer: JsonObject = {}
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch)
-            answer = await self._beats.beat(claims, worker_id, read_beat(body), wait, hold)
+            try:
+                answer = await self._beats.beat(claims, worker_id, read_beat(body), wait, hold)
+            except PlatformCondition as condition:
+                refused = condition  # raised in here it would come out in a group
             tasks.cancel_scope.cancel()
+        if refused is not None:
+            raise refused
         return Reply(answer, headers={"Preference-Applied": f"wait={wait.total_seconds():g}"})
 
     def _token(self, minted: Minted) -> JsonObject:

@@ -1,0 +1,351 @@
+"""Work over the wire: queue, claims, leases, and what runners report (2.4)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.platform.conftest import Org, make_org, platform_on
+from tests.support.platform import Answer, PlatformProcess, TestWorker
+
+from donmai_daemon.model.json import Json, JsonObject
+
+ITEM: JsonObject = {
+    "projectId": "alpha",
+    "repository": "https://github.com/acme/alpha.git",
+    "ref": "main",
+    "title": "Mend the fence",
+    "prompt": "Please.",
+    "workType": "development",
+    "resolvedProfile": {"provider": "anthropic", "model": "m", "allowedAuthModes": ["byok"]},
+    "stageBudget": {"maxDurationSeconds": 60},
+    "env": {"A": "b"},
+    "mcpServers": [{"name": "s"}],
+}
+
+
+def put(platform: PlatformProcess, org: Org, **fields: Json) -> str:
+    """Queue an item; its session id."""
+    answer = platform.call("POST", "/api/sessions", org.member, ITEM | fields)
+    assert answer.status == 201, answer.text
+    assert set(answer.body) == {"sessionId"}
+    return answer.text_of("sessionId")
+
+
+def poll(platform: PlatformProcess, worker: TestWorker) -> list[JsonObject]:
+    """The items that a poll claims."""
+    answer = platform.call("GET", f"/api/workers/{worker.worker_id}/poll", worker.token)
+    assert answer.status == 200, answer.text
+    items = answer.list_of("work")
+    assert answer.body["claimedSessionIds"] == [item["sessionId"] for item in items]
+    assert (answer.body["preClaimed"], answer.body["hasInboxMessages"]) == (True, False)
+    return items
+
+
+def tell(
+    platform: PlatformProcess, worker: TestWorker, session: str, what: str, token: str | None = None, **body: Json
+) -> Answer:
+    """Post to a route of the session."""
+    sent: JsonObject = {"workerId": worker.worker_id}
+    return platform.call("POST", f"/api/sessions/{session}/{what}", token or worker.token, sent | body)
+
+
+def status_of(platform: PlatformProcess, org: Org, session: str) -> JsonObject:
+    """How the session stands."""
+    return platform.call("GET", f"/api/sessions/{session}/status", org.member).body
+
+
+@pytest.fixture
+def workplace(platform: PlatformProcess, org: Org, request: pytest.FixtureRequest) -> Org:
+    """An organisation of its own for each test, so that queues do not meet."""
+    return make_org(platform, f"org-{request.node.name}")
+
+
+def test_a_work_item_travels_whole(platform: PlatformProcess, workplace: Org) -> None:
+    """What was queued is what a poll brings, with ids, a claim, and the time of queueing in milliseconds."""
+    worker = platform.register(workplace.worker)
+    before = int(time.time() * 1000)
+    session = put(platform, workplace, unknownField="dropped", issueId=None)
+    items = poll(platform, worker)
+    assert len(items) == 1
+    item = items[0]
+    queued_at = item.pop("queuedAt")
+    assert isinstance(queued_at, int)
+    assert before - 1000 <= queued_at <= time.time() * 1000 + 1000
+    assert str(item.pop("claimId")).startswith("clm_")
+    assert item == ITEM | {"sessionId": session, "organizationId": workplace.name, "priority": 3}
+    assert poll(platform, worker) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"projectId": None}, "projectId"),
+        ({"projectId": ""}, "projectId"),
+        ({"repository": 5}, "repository"),
+        ({"priority": "high"}, "priority"),
+        ({"env": []}, "env"),
+        ({"mcpServers": {}}, "mcpServers"),
+        ({"resolvedProfile": "p"}, "resolvedProfile"),
+    ],
+)
+def test_a_bad_item_names_the_field(
+    platform: PlatformProcess, org: Org, change: dict[str, Json], field: str
+) -> None:
+    """A work item of the wrong shape is 400 and not queued."""
+    answer = platform.call("POST", "/api/sessions", org.member, ITEM | change)
+    assert answer.status == 400
+    assert answer.text_of("error").startswith(f"{field}: ")
+
+
+def test_who_may_queue(platform: PlatformProcess, org: Org, other_org: Org, worker: TestWorker) -> None:
+    """Members and above queue, look and stop; worker keys and tokens do not; another organisation finds nothing."""
+    assert platform.call("POST", "/api/sessions", None, ITEM).status == 401
+    assert platform.call("POST", "/api/sessions", worker.token, ITEM).status == 401
+    assert platform.call("POST", "/api/sessions", org.worker, ITEM).status == 403
+    session = put(platform, org, projectId="who-may")
+    path = f"/api/sessions/{session}"
+    assert platform.call("GET", f"{path}/status", org.worker).status == 403
+    assert platform.call("GET", f"{path}/status", other_org.owner).status == 404
+    assert platform.call("POST", f"{path}/stop", other_org.owner).status == 404
+    assert platform.call("POST", f"{path}/stop", org.worker).status == 403
+    assert platform.call("GET", f"{path}/status").status == 401
+    assert platform.call("GET", f"{path}/status", worker.token).body["status"] == "pending"
+    assert platform.call("POST", f"{path}/stop", org.member).body["status"] == "stopped"
+
+
+def test_the_queue_is_served_by_priority_then_age(platform: PlatformProcess, workplace: Org) -> None:
+    """The lowest priority number first, the oldest first among equals, and no more than there is room for."""
+    worker = platform.register(workplace.worker, capacity=2)
+    late = put(platform, workplace, priority=9)
+    usual = [put(platform, workplace) for _ in range(2)]
+    urgent = put(platform, workplace, priority=0)
+    assert platform.beat(worker).body["pendingWorkCount"] == 4
+    assert [item["sessionId"] for item in poll(platform, worker)] == [urgent, usual[0]]
+    assert poll(platform, worker) == []
+    assert platform.beat(worker, maxSessions=4).body["pendingWorkCount"] == 2
+    assert [item["sessionId"] for item in poll(platform, worker)] == [usual[1], late]
+
+
+def test_room_is_what_the_beat_leaves(platform: PlatformProcess, workplace: Org) -> None:
+    """No more than maxSessions less activeCount, none for capacity 0, none for a draining or pool-less host."""
+    worker = platform.register(workplace.worker, capacity=0)
+    for _ in range(4):
+        put(platform, workplace)
+    assert poll(platform, worker) == []
+    platform.beat(worker, maxSessions=3, activeCount=2)
+    platform.beat(worker, maxSessions=3, activeCount=2, status="draining")
+    assert poll(platform, worker) == []
+    platform.beat(worker, maxSessions=3, activeCount=2)
+    platform.operated("host", "status", worker.host_id, "pool_paused")
+    assert poll(platform, worker) == []
+    platform.operated("host", "status", worker.host_id, "ok")
+    assert len(poll(platform, worker)) == 1
+
+
+def test_work_goes_to_machines_that_take_its_project(platform: PlatformProcess, workplace: Org) -> None:
+    """A machine that enumerates its projects is offered those only; one that takes all, or never said, anything."""
+    alpha = platform.register(
+        workplace.worker, "alpha-only", projectIds=["alpha"], projectAdmissionMode="enumerated", daemonProjects=[]
+    )
+    anything = platform.register(
+        workplace.worker, "anything", projectIds=[], projectAdmissionMode="all-routed", daemonProjects=[]
+    )
+    beta = put(platform, workplace, projectId="beta")
+    mine = put(platform, workplace, projectId="alpha")
+    assert [item["sessionId"] for item in poll(platform, alpha)] == [mine]
+    assert [item["sessionId"] for item in poll(platform, anything)] == [beta]
+    gamma = put(platform, workplace, projectId="gamma")
+    assert poll(platform, alpha) == []
+    report: dict[str, Json] = {"allowlistHash": "1" * 64, "allowlist": [], "enabledProjectIds": ["alpha", "gamma"]}
+    body: JsonObject = {"activeCount": 0, "maxSessions": 4, "projectAdmissionMode": "enumerated", **report}
+    platform.call("POST", f"/api/workers/{alpha.worker_id}/heartbeat", alpha.token, body)
+    assert [item["sessionId"] for item in poll(platform, alpha)] == [gamma]
+
+
+def test_the_life_of_a_session(platform: PlatformProcess, workplace: Org) -> None:
+    """Claimed, running, finalizing, completed: each once; a repetition is 409 with status, worker and claim as they are."""
+    worker = platform.register(workplace.worker)
+    session = put(platform, workplace)
+    claim = poll(platform, worker)[0]["claimId"]
+    assert status_of(platform, workplace, session)["status"] == "pending"
+    for status in ("claimed", "running", "finalizing", "completed"):
+        answer = tell(platform, worker, session, "status", status=status, claimId=claim)
+        assert answer.status == 200, answer.text
+        again = tell(platform, worker, session, "status", status=status, claimId=claim)
+        assert again.status == 409
+        assert again.body.pop("error")
+        assert again.body == {
+            "code": "illegal_transition", "status": status, "workerId": worker.worker_id, "claimId": claim,
+        }  # fmt: skip
+    assert tell(platform, worker, session, "completion", summary="mended").status == 200
+    shown = status_of(platform, workplace, session)
+    assert (shown["status"], shown["summary"]) == ("completed", "mended")
+    assert "endedAt" in shown
+
+
+def test_how_a_session_failed_is_kept(platform: PlatformProcess, workplace: Org) -> None:
+    """Error text and exit code of the last status are shown."""
+    worker = platform.register(workplace.worker)
+    session = put(platform, workplace)
+    poll(platform, worker)
+    tell(platform, worker, session, "status", status="running")
+    tell(platform, worker, session, "status", status="failed", error="it broke", exitCode=3)
+    shown = status_of(platform, workplace, session)
+    assert (shown["status"], shown["error"], shown["exitCode"]) == ("failed", "it broke", 3)
+
+
+def test_another_workers_claim_is_not_touched(platform: PlatformProcess, workplace: Org) -> None:
+    """Status, nack, activity and completion of another worker's session are 409; its name with my token is 403."""
+    owner, other = platform.register(workplace.worker, "owner"), platform.register(workplace.worker, "other")
+    session = put(platform, workplace)
+    claim = poll(platform, owner)[0]["claimId"]
+    bodies: dict[str, JsonObject] = {
+        "status": {"status": "running"},
+        "nack": {"reason": "r"},
+        "activity": {"activity": {"type": "thought", "content": "c"}},
+        "completion": {"summary": "s"},
+    }
+    for what, body in bodies.items():
+        path = f"/api/sessions/{session}/{what}"
+        answer = platform.call("POST", path, other.token, body | {"workerId": other.worker_id})
+        assert answer.status == 409, what
+        assert (answer.body["workerId"], answer.body["claimId"]) == (owner.worker_id, claim)
+        assert platform.call("POST", path, other.token, body | {"workerId": owner.worker_id}).status == 403, what
+    assert tell(platform, other, session, "lock-refresh").body == {"refreshed": False}
+    assert status_of(platform, workplace, session)["workerId"] == owner.worker_id
+
+
+def test_another_organisation_finds_no_session(platform: PlatformProcess, workplace: Org, other_org: Org) -> None:
+    """Every route of a session is 404 for another organisation's worker, and for a session that is not there."""
+    stranger = platform.register(other_org.worker, "stranger")
+    session = put(platform, workplace)
+    for name in (session, "ses_none"):
+        assert tell(platform, stranger, name, "status", status="running").status == 404
+        assert tell(platform, stranger, name, "nack", reason="r").status == 404
+        assert tell(platform, stranger, name, "lock-refresh").status == 404
+        assert tell(platform, stranger, name, "completion", summary="s").status == 404
+        activity: JsonObject = {"type": "action", "content": "c"}
+        assert tell(platform, stranger, name, "activity", activity=activity).status == 404
+    assert status_of(platform, workplace, session)["status"] == "pending"
+
+
+def test_running_is_the_claim_of_a_queued_session(platform: PlatformProcess, workplace: Org) -> None:
+    """`running` without a poll takes the session from the queue; the second one loses with 409."""
+    first, second = platform.register(workplace.worker, "first"), platform.register(workplace.worker, "second")
+    session = put(platform, workplace)
+    won = tell(platform, first, session, "status", status="running", claimId="clm_of_mine")
+    assert won.body == {"status": "running", "workerId": first.worker_id, "claimId": "clm_of_mine"}
+    lost = tell(platform, second, session, "status", status="running")
+    assert (lost.status, lost.body["code"], lost.body["workerId"]) == (409, "claimed_by_another", first.worker_id)
+    again = tell(platform, first, session, "status", status="running", claimId="clm_of_mine")
+    assert (again.status, again.body["status"], again.body["claimId"]) == (409, "running", "clm_of_mine")
+    assert poll(platform, second) == []
+
+
+def test_a_nack_gives_it_to_another(platform: PlatformProcess, workplace: Org) -> None:
+    """Refused work is offered to others at once and not to the same host again; a second nack is 409."""
+    picky, willing = platform.register(workplace.worker, "picky"), platform.register(workplace.worker, "willing")
+    session = put(platform, workplace)
+    item = poll(platform, picky)[0]
+    answer = tell(platform, picky, session, "nack", reason="not here", work=item, claimId=item["claimId"])
+    assert (answer.status, answer.body) == (200, {"requeued": True})
+    assert tell(platform, picky, session, "nack", reason="not here").status == 409
+    assert poll(platform, picky) == []
+    assert status_of(platform, workplace, session)["nacks"] == 1
+    again = poll(platform, willing)[0]
+    assert {**again, "claimId": ""} == {**item, "claimId": ""}
+    assert again["claimId"] != item["claimId"]
+
+
+def test_a_stop_reaches_the_runner(platform: PlatformProcess, workplace: Org) -> None:
+    """After a stop was asked for, lock-refresh says so; asking again, and after the end, is harmless."""
+    worker = platform.register(workplace.worker)
+    session = put(platform, workplace)
+    poll(platform, worker)
+    tell(platform, worker, session, "status", status="running")
+    assert tell(platform, worker, session, "lock-refresh", issueId="i").body == {"refreshed": True}
+    for _ in range(2):
+        asked = platform.call("POST", f"/api/sessions/{session}/stop", workplace.member)
+        assert (asked.status, asked.body["stopRequested"]) == (200, True)
+    assert tell(platform, worker, session, "lock-refresh").body == {"refreshed": True, "stop": True}
+    tell(platform, worker, session, "status", status="stopped")
+    assert platform.operated("work", "stop", session)["status"] == "stopped"
+    assert tell(platform, worker, session, "lock-refresh").body == {"refreshed": False, "stop": True}
+
+
+def test_a_former_worker_finishes_its_sessions(platform: PlatformProcess, workplace: Org) -> None:
+    """A daemon that registered again reports for what its former worker id claimed, with its new token."""
+    former = platform.register(workplace.worker, "reborn")
+    session = put(platform, workplace)
+    claim = poll(platform, former)[0]["claimId"]
+    now = platform.register(workplace.worker, "reborn")
+    assert tell(platform, former, session, "status", status="running", claimId=claim).status == 404
+    by_old_name = tell(platform, former, session, "status", token=now.token, status="running", claimId=claim)
+    assert by_old_name.body == {"status": "running", "workerId": former.worker_id, "claimId": claim}
+    assert tell(platform, now, session, "status", status="completed", claimId=claim).status == 200
+
+
+def test_activity_is_kept(platform: PlatformProcess, workplace: Org) -> None:
+    """The owner's activities are taken, others' types refused with the field's name."""
+    worker = platform.register(workplace.worker)
+    session = put(platform, workplace)
+    poll(platform, worker)
+    for kind in ("thought", "action", "response", "error"):
+        activity: JsonObject = {"type": kind, "content": "c" * 1000}
+        assert tell(platform, worker, session, "activity", activity=activity).status == 200
+    wrong: JsonObject = {"type": "song", "content": "la"}
+    refused = tell(platform, worker, session, "activity", activity=wrong)
+    assert (refused.status, refused.text_of("error")[:14]) == (400, "activity.type:")
+
+
+@pytest.fixture
+def hasty(store: str, tmp_path: Path) -> Iterator[PlatformProcess]:
+    """A platform on which claims lapse within seconds."""
+    with platform_on(store, tmp_path, "--claim-timeout", "1.2", "--lease", "1.6") as running:
+        yield running
+
+
+def until(platform: PlatformProcess, org: Org, session: str, wanted: str) -> JsonObject:
+    """Wait until the session has a status; the test's own time limit bounds it."""
+    while (shown := status_of(platform, org, session))["status"] != wanted:
+        time.sleep(0.05)  # there is no event to wait on: this is what an operator can see
+    return shown
+
+
+def test_claims_lapse(hasty: PlatformProcess) -> None:
+    """A poll whose answer was lost gives the item back; confirmed and never run, too; what ran and went silent failed."""
+    org = Org("acme", "", "", hasty.make_key("member"), hasty.make_key("worker"))
+    worker, second = hasty.register(org.worker, "one"), hasty.register(org.worker, "two")
+    session = put(hasty, org)
+    lost = poll(hasty, worker)[0]["claimId"]
+    while not (items := poll(hasty, second)):
+        time.sleep(0.05)
+    claim = items[0]["claimId"]
+    assert claim != lost
+    late = tell(hasty, worker, session, "status", status="claimed", claimId=lost)
+    assert (late.status, late.body["code"]) == (409, "claimed_by_another")
+    assert tell(hasty, second, session, "status", status="claimed", claimId=claim).status == 200
+    while not (items := poll(hasty, worker)):
+        time.sleep(0.05)
+    assert tell(hasty, second, session, "status", status="running", claimId=claim).status == 409
+    assert tell(hasty, worker, session, "status", status="running", claimId=items[0]["claimId"]).status == 200
+    shown = until(hasty, org, session, "failed")
+    assert "stopped answering" in str(shown["error"])
+    assert poll(hasty, second) == []
+
+
+def test_beats_renew_the_lease(hasty: PlatformProcess) -> None:
+    """A session whose daemon goes on beating keeps running long beyond its lease, without a lock-refresh."""
+    org = Org("acme", "", "", hasty.make_key("member"), hasty.make_key("worker"))
+    worker = hasty.register(org.worker)
+    session = put(hasty, org)
+    poll(hasty, worker)
+    tell(hasty, worker, session, "status", status="running")
+    begun = time.monotonic()
+    while time.monotonic() - begun < 3.5:  # more than two leases
+        hasty.beat(worker, activeCount=1)
+        assert status_of(hasty, org, session)["status"] == "running"
+    until(hasty, org, session, "failed")
