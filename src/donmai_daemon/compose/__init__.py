@@ -34,9 +34,16 @@ def host_run(
     directory that others can read.
     """
     keep_out_optional_modules(sys.modules)
-    from donmai_daemon.compose.daemon import run_daemon
+    from donmai_daemon.settings.apart import SectionsApart
 
-    return run_daemon(options(config, state_dir, host, port, environ))
+    sections = SectionsApart()
+    sections.prepare()  # on another processor, while this one imports the rest
+    try:
+        from donmai_daemon.compose.daemon import run_daemon
+
+        return run_daemon(options(config, state_dir, host, port, environ), sections=sections)
+    finally:
+        sections.release()
 
 
 def options(

@@ -45,6 +45,7 @@ from donmai_daemon.runtime.stoppable import Stoppable, unless
 from donmai_daemon.runtime.store_thread import StoreThread
 from donmai_daemon.runtime.watcher import Watcher
 from donmai_daemon.settings import load
+from donmai_daemon.settings.apart import SectionsApart
 from donmai_daemon.store.atomic import Step, no_step
 from donmai_daemon.store.config_file import ConfigFile
 from donmai_daemon.store.journal import Journal
@@ -56,17 +57,18 @@ _STOP_SECONDS = 60.0
 """What a stop may take beyond the drain: sessions told to end, their programs killed, the last beat."""
 
 
-def run_daemon(options: Options, step: Step = no_step) -> int:
+def run_daemon(options: Options, step: Step = no_step, sections: SectionsApart | None = None) -> int:
     """Run until told to stop; 0, or 3 for "start me again". Raises `DonmaiError` where it cannot start.
 
     `step` is called at every durable step. It is the seam of the crash tests, which have an entry point of their own.
+    `sections` reads the configuration's sections in another process; None: they are read in this one.
     """
     os.umask(0o077)
     private_directory(options.state.directory)
     lock = StateLock.acquire(options.state.lock)
     try:
         with closing(_log(options)) as logging:
-            return anyio.run(_run, options, step, logging, backend_options={"loop_factory": EventLoop})
+            return anyio.run(_run, options, step, logging, sections, backend_options={"loop_factory": EventLoop})
     except BaseExceptionGroup as group:
         cause = _only_cause(group)
         if cause is None:
@@ -87,7 +89,7 @@ def _only_cause(group: BaseExceptionGroup[BaseException]) -> DonmaiError | None:
     return None
 
 
-async def _run(options: Options, step: Step, logging: log.Logging) -> int:
+async def _run(options: Options, step: Step, logging: log.Logging, sections: SectionsApart | None) -> int:
     clock = SystemClock()
     started_at = clock.monotonic()
     conditions = Conditions(clock)
@@ -95,9 +97,13 @@ async def _run(options: Options, step: Step, logging: log.Logging) -> int:
     configuration = Configuration(
         ConfigFile(options.config, step=step),
         options.state.last_good,
-        lambda document, previous: load(document, options.environ, previous),
+        lambda document, previous: load(document, options.environ, previous, sections),
     )
-    live_config = first_config(configuration, load(Document.parse(b""), options.environ), conditions)
+    live_config = first_config(
+        configuration, load(Document.parse(b""), options.environ, None, sections), conditions
+    )
+    if sections is not None:
+        sections.release()
     base = Base(
         options=options,
         step=step,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from donmai_daemon.model.config import Config, ModelAccess
 from donmai_daemon.ops.document import Document
@@ -11,10 +12,14 @@ from donmai_daemon.ops.equality import same
 from donmai_daemon.ops.registry import remote_operations
 from donmai_daemon.settings import model_access, projects
 from donmai_daemon.settings.environment import FILE_ONLY, SECTIONS, overridden, overrides
-from donmai_daemon.settings.findings import Findings
+from donmai_daemon.settings.findings import Findings, Problem
 from donmai_daemon.settings.rules import check
 
 _PATHS = (("platform", "token_file"), ("platform", "ca_file"), ("control", "socket"))
+
+
+Read: TypeAlias = Callable[[Mapping[str, object], Mapping[str, str]], dict[str, dict[str, object]] | list[Problem]]
+"""Tables of the file and overrides by variable name → what is set, or what is wrong: `sections.read`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +50,10 @@ class Inputs:
         return same(self.tables, other.tables) and self.variables == other.variables and self.home == other.home
 
 
-def load(document: Document, environ: Mapping[str, str], previous: Loaded | None = None) -> Loaded:
-    """Read `document` under the overrides in `environ`.
+def load(
+    document: Document, environ: Mapping[str, str], previous: Loaded | None = None, read: Read | None = None
+) -> Loaded:
+    """Read `document` under the overrides in `environ`. `read` reads the sections; None: `sections.read`, here.
 
     With `previous`, sections that neither file nor environment changed are taken from there: after an edit of
     `[projects]` or `[model_access]`, the daemon's own included, pydantic is not needed. Raises `ConfigInvalid` for
@@ -62,7 +69,7 @@ def load(document: Document, environ: Mapping[str, str], previous: Loaded | None
         overrides(environ, findings),
         environ.get("HOME", ""),
     )
-    base = _sections(inputs, previous, findings)
+    base = _sections(inputs, previous, read, findings)
     config = replace(
         base,
         projects=projects.read(values["projects"], findings) if "projects" in values else {},
@@ -74,7 +81,7 @@ def load(document: Document, environ: Mapping[str, str], previous: Loaded | None
     return Loaded(config, findings.warnings, _sources(inputs, values), inputs)
 
 
-def _sections(inputs: Inputs, previous: Loaded | None, findings: Findings) -> Config:
+def _sections(inputs: Inputs, previous: Loaded | None, read: Read | None, findings: Findings) -> Config:
     """The sections with fixed keys; projects and model access are left to the caller."""
     for section, table in inputs.tables.items():
         for key in table if isinstance(table, dict) else ():
@@ -82,14 +89,18 @@ def _sections(inputs: Inputs, previous: Loaded | None, findings: Findings) -> Co
                 findings.unknown_key((section, key), SECTIONS[section])
     if previous is not None and previous.inputs is not None and inputs.same_as(previous.inputs):
         config = previous.config
+    elif not inputs.tables and not inputs.variables:
+        config = Config()
     else:
-        from donmai_daemon.settings import sections  # pydantic costs 15 MiB and 100 ms, most loads do without
+        if read is None:
+            from donmai_daemon.settings import sections  # pydantic costs 12 MiB and 100 ms, most loads do without
 
-        read = sections.read(inputs.tables, inputs.variables)
-        if isinstance(read, list):
-            findings.add(read)
+            read = sections.read
+        answer = read(inputs.tables, inputs.variables)
+        if isinstance(answer, list):
+            findings.add(answer)
             return Config()
-        config = _config(read, inputs.home)
+        config = _config(answer, inputs.home)
     check(config, overridden(inputs.variables), remote_operations(), findings)
     return config
 

@@ -1,0 +1,287 @@
+"""What the daemon costs while it does nothing, and how quickly it comes and goes. `python bench/footprint.py --help`.
+
+Everything is measured on an installed wheel in an environment of its own, with real processes and a real platform on
+loopback. CPU is the process's own CPU clock, wake-ups are voluntary context switches of all its threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+ENVIRONMENTS = ROOT / "build" / "bench"
+PEERS = {"buildbot-worker": "buildbot-worker", "supervisord": "supervisor", "prefect worker": "prefect"}
+_ROUNDS = 15
+
+
+class Idle(NamedTuple):
+    """A process at rest."""
+
+    rss_mib: float
+    threads: int
+    cpu_ms_a_minute: float
+    wakeups_a_second: float
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument(
+        "--seconds", type=float, default=60, help="how long to watch each process idle (default: 60)"
+    )
+    parser.add_argument("--peers", action="store_true", help="measure buildbot-worker, supervisord and prefect too")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    arguments = parser.parse_args()
+    rows = dict(measure(arguments.seconds))
+    if arguments.peers:
+        for name in PEERS:
+            rows[name] = peer(name, arguments.seconds)
+    if arguments.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        show(rows)
+    return 0
+
+
+def show(rows: Mapping[str, Mapping[str, float]]) -> None:
+    """A table: one line a figure, one column a program."""
+    figures = list(dict.fromkeys(figure for row in rows.values() for figure in row))
+    width = max(map(len, figures)) + 2
+    print(f"CPython {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs\n")
+    print("".ljust(width) + "".join(name.rjust(max(len(name), 8) + 2) for name in rows))
+    for figure in figures:
+        cells = (
+            (f"{row[figure]:.1f}" if figure in row else "-").rjust(max(len(name), 8) + 2)
+            for name, row in rows.items()
+        )
+        print(figure.ljust(width) + "".join(cells))
+
+
+def measure(seconds: float) -> Iterator[tuple[str, Mapping[str, float]]]:
+    """Bare Python first, then the daemon."""
+    python = environment("donmai", [str(wheel())])
+    with running([str(python), "-c", "import time; time.sleep(1e6)"]) as bare:
+        time.sleep(1)
+        yield (
+            "bare Python",
+            as_row(idle(bare.pid, 5)) | {"--version, ms": wall(lambda: call([str(python), "-c", ""]))},
+        )
+    with running([str(python), "-c", "import asyncio; asyncio.run(asyncio.Event().wait())"]) as bare:
+        time.sleep(1)
+        yield "asyncio", as_row(idle(bare.pid, 5))
+    yield "donmai", daemon(python, seconds)
+
+
+def daemon(python: Path, seconds: float) -> Mapping[str, float]:
+    """Start to first beat, idle, the command line, the end."""
+    donmai = [str(python), "-I", "-m", "donmai_daemon"]
+    with tempfile.TemporaryDirectory(prefix="donmai-bench-") as name:
+        place = Path(name)
+        store = ["--data-dir", str(place / "platform")]
+        key = json.loads(
+            output([*donmai, "platform", "key", "create", "--org", "o", "--role", "worker", *store, "--json"])
+        )
+        with running(
+            [*donmai, "platform", "serve", "--port", "0", "--json", *store], stdout=subprocess.PIPE
+        ) as served:
+            assert served.stdout is not None
+            url = json.loads(served.stdout.readline())["url"]
+            environ = {
+                "PATH": os.environ["PATH"],
+                "HOME": name,
+                "DONMAI_DAEMON_TOKEN": key["key"],
+                "DONMAI_PLATFORM__URL": url,
+                "DONMAI_LOG__FORMAT": "json",
+                "DONMAI_CONTROL__PORT": "0",
+            }
+            firsts, busy = [], []
+            for _ in range(5):
+                started = time.monotonic()
+                with running([*donmai, "host", "run"], environ, stderr=subprocess.PIPE) as subject:
+                    until(subject, "beat.accepted")
+                    firsts.append((time.monotonic() - started) * 1000)
+                    busy.append(cpu_ns(subject.pid) / 1e6)
+                for left in (place / ".donmai").glob("journal.db*"):
+                    left.unlink()  # as on a first start: a known machine lets a random part of an interval pass
+            with running([*donmai, "host", "run"], environ, stderr=subprocess.PIPE) as subject:
+                until(subject, "beat.accepted")
+                time.sleep(3)
+                rest = idle(subject.pid, seconds)
+                version = wall(lambda: call([*donmai, "--version"]))
+                status = wall(lambda: call([*donmai, "host", "status"], environ))
+                served.kill()
+                served.wait()
+                until(subject, "beat.failed")
+                told = time.monotonic()
+                subject.send_signal(signal.SIGTERM)
+                subject.wait(30)
+                gone = (time.monotonic() - told) * 1000
+    return as_row(rest) | {
+        "start to first beat, ms": statistics.median(firsts),
+        "CPU to first beat, ms": statistics.median(busy),
+        "--version, ms": version,
+        "host status, ms": status,
+        "SIGTERM to exit, platform gone, ms": gone,
+    }
+
+
+def peer(name: str, seconds: float) -> Mapping[str, float]:
+    """One of the others, idle, in an environment of its own."""
+    python = environment(name.replace(" ", "-"), [PEERS[name]])
+    tools = python.parent
+    with tempfile.TemporaryDirectory(prefix="donmai-bench-") as place:
+        home = {"HOME": place, "PATH": f"{tools}:{os.environ['PATH']}"}
+        if name == "supervisord":
+            config = Path(place) / "supervisord.conf"
+            config.write_text(f"[supervisord]\nnodaemon=true\nlogfile={place}/log\npidfile={place}/pid\n")
+            command = [str(tools / "supervisord"), "-c", str(config)]
+        elif name == "buildbot-worker":
+            call([str(tools / "buildbot-worker"), "create-worker", f"{place}/w", "127.0.0.1:1", "n", "p"], home)
+            command = [str(tools / "buildbot-worker"), "start", "--nodaemon", f"{place}/w"]
+        else:
+            home |= {"PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true", "PREFECT_HOME": place}
+            call([str(tools / "prefect"), "work-pool", "create", "--type", "process", "pool"], home)
+            server = [str(tools / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", "42097"]
+            home["PREFECT_API_URL"] = "http://127.0.0.1:42097/api"
+            with running(server, home):
+                time.sleep(25)
+                with running(
+                    [str(tools / "prefect"), "worker", "start", "--pool", "pool", "--type", "process"], home
+                ) as it:
+                    time.sleep(20)
+                    return as_row(idle(it.pid, seconds))
+        with running(command, home) as it:
+            time.sleep(5)
+            return as_row(idle(it.pid, seconds))
+
+
+def idle(pid: int, seconds: float) -> Idle:
+    """Watch a process for a while."""
+    before, switches = cpu_ns(pid), context_switches(pid)
+    time.sleep(seconds)
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return Idle(
+        int(status["VmRSS"].split()[0]) / 1024,
+        int(status["Threads"]),
+        (cpu_ns(pid) - before) / 1e6 * 60 / seconds,
+        (context_switches(pid) - switches) / seconds,
+    )
+
+
+def cpu_ns(pid: int) -> int:
+    """What the process has used, all threads, by its own CPU clock (the clock id is Linux's: include/linux/posix-timers.h)."""
+    return time.clock_gettime_ns((~pid << 3) | 2)
+
+
+def context_switches(pid: int) -> int:
+    """Voluntary ones: each is a thread that had slept and was woken."""
+    return sum(
+        int(line.split()[1])
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for line in (task / "status").read_text().splitlines()
+        if line.startswith("voluntary")
+    )
+
+
+def as_row(rest: Idle) -> dict[str, float]:
+    return {
+        "idle RSS, MiB": rest.rss_mib,
+        "threads": rest.threads,
+        "idle CPU, ms a minute": rest.cpu_ms_a_minute,
+        "wake-ups a second": rest.wakeups_a_second,
+    }
+
+
+def wall(action: Callable[[], object]) -> float:
+    """Median of several runs, in milliseconds."""
+    taken = []
+    for _ in range(_ROUNDS):
+        started = time.perf_counter()
+        action()
+        taken.append((time.perf_counter() - started) * 1000)
+    return statistics.median(taken)
+
+
+def until(process: subprocess.Popen[str], event: str) -> None:
+    """Read the log until `event`."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if f'"event":"{event}"' in line:
+            return
+    raise SystemExit(f"the daemon ended without {event}")
+
+
+def call(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> None:
+    subprocess.run(argv, env=environ, stdout=subprocess.DEVNULL, check=True)
+
+
+def output(argv: Sequence[str]) -> str:
+    return subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+@contextmanager
+def running(
+    argv: Sequence[str],
+    environ: Mapping[str, str] | None = None,
+    stdout: int = subprocess.DEVNULL,
+    stderr: int = subprocess.DEVNULL,
+) -> Iterator[subprocess.Popen[str]]:
+    """A process that is gone afterwards."""
+    process = subprocess.Popen(argv, env=environ, stdout=stdout, stderr=stderr, text=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def wheel() -> Path:
+    """The wheel of this checkout, built now."""
+    dist = ENVIRONMENTS / "dist"
+    dist.mkdir(parents=True, exist_ok=True)
+    subprocess.run(
+        [sys.executable, "packaging/build.py", "python", "--dist", str(dist)],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    return next(dist.glob("*.whl"))
+
+
+def environment(name: str, packages: Sequence[str]) -> Path:
+    """The interpreter of an environment with `packages` in it; made once, a local wheel is installed every time."""
+    place = ENVIRONMENTS / name
+    python = place / "bin" / "python"
+    fresh = not python.exists()
+    if fresh:
+        venv.create(place, with_pip=False)
+    if fresh or any("/" in package for package in packages):
+        pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
+        subprocess.run([*pip, "--upgrade", *packages], check=True)
+        subprocess.run([*pip, "--no-deps", "--force-reinstall", *packages], check=True)
+    return python
+
+
+if __name__ == "__main__":
+    sys.exit(main())
