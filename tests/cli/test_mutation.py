@@ -48,6 +48,11 @@ class Platform:
                 return answer(409, {"cancelled": False, "reason": "already_delivered"})
             case "DELETE", "/api/daemon/mutations/mut_3":
                 return answer(409, {"cancelled": False, "reason": "already_cancelled"})
+            case "POST", "/api/daemon/mutations/mut_1/undo":
+                back = {"id": "mut_9", "op": "project.remove", "params": {"id": "demo"}}
+                return answer(201, {"mutation": MUTATION | back})
+            case "POST", "/api/daemon/mutations/mut_2/undo":
+                return answer(409, {"error": "cannot be undone: it was not applied"})
         return answer(404, {"error": "mutation not found"})
 
 
@@ -176,7 +181,7 @@ def test_list(tmp_path: Path) -> None:
             (
                 1,
                 "",
-                "error: mut_2 cannot be cancelled: it was delivered already\nhint: queue the inverse operation\n",
+                "error: mut_2 cannot be cancelled: it was delivered already\nhint: queue the inverse operation: donmai mutation undo mut_2\n",
             ),
         ),
         ("mut_3", (1, "", "error: mut_3 cannot be cancelled: it was cancelled before\n")),
@@ -187,6 +192,20 @@ def test_cancel(tmp_path: Path, mutation: str, expected: tuple[int, str, str]) -
     """A cancel wins before delivery; after it, exit 1 says why."""
     with ScriptedServer(Platform()) as server:
         assert ask(tmp_path, server, "cancel", mutation) == expected
+
+
+@pytest.mark.parametrize(
+    ("mutation", "expected"),
+    [
+        ("mut_1", (0, "mut_9  project.remove queued: id=demo\n", "")),
+        ("mut_2", (1, "", "error: cannot be undone: it was not applied\n")),
+        ("mut_3", (1, "", "error: platform answered 404: mutation not found\n")),
+    ],
+)
+def test_undo(tmp_path: Path, mutation: str, expected: tuple[int, str, str]) -> None:
+    """An undo queues the operation that takes a change back, or says why there is none."""
+    with ScriptedServer(Platform()) as server:
+        assert ask(tmp_path, server, "undo", mutation) == expected
 
 
 @pytest.mark.parametrize(

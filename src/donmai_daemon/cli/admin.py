@@ -16,6 +16,7 @@ from donmai_daemon.errors import (
     PlatformAnswerInvalid,
     PlatformRefused,
     PlatformUnreachable,
+    WrongState,
     UsageError,
 )
 from donmai_daemon.model.json import text_or_none
@@ -64,10 +65,7 @@ class AdminClient:
 
     def enqueue(self, order: Mapping[str, Json]) -> JsonObject:
         """The mutation as the platform stored it; raises as `hosts` does."""
-        mutation = self._call("POST", "/api/daemon/mutations", order).get("mutation")
-        if not isinstance(mutation, dict):
-            raise PlatformAnswerInvalid("the platform's answer names no mutation")
-        return mutation
+        return _mutation(self._call("POST", "/api/daemon/mutations", order))
 
     def cancel(self, mutation_id: str) -> JsonObject:
         """What the platform said; a 409, which says why it cannot be cancelled any more, is an answer too."""
@@ -76,6 +74,15 @@ class AdminClient:
         except _Answered as refusal:
             if refusal.status == 409 and refusal.payload.get("cancelled") is False:
                 return refusal.payload
+            raise
+
+    def undo(self, mutation_id: str) -> JsonObject:
+        """The mutation that was queued to take this one back. Raises `WrongState` where nothing does, and says why."""
+        try:
+            return _mutation(self._call("POST", f"/api/daemon/mutations/{quote(mutation_id, safe='')}/undo", {}))
+        except _Answered as refusal:
+            if refusal.status == 409:
+                raise WrongState(refusal.detail) from refusal
             raise
 
     def _list(self, path: str, key: str) -> list[JsonObject]:
@@ -108,6 +115,13 @@ class AdminClient:
             raise PlatformUnreachable(
                 f"no answer from the platform at {self.url}: {text}", hint="check the URL: --platform-url"
             ) from error
+
+
+def _mutation(answer: JsonObject) -> JsonObject:
+    mutation = answer.get("mutation")
+    if not isinstance(mutation, dict):
+        raise PlatformAnswerInvalid("the platform's answer names no mutation")
+    return mutation
 
 
 class _Answered(PlatformRefused):

@@ -38,6 +38,7 @@ def build(parser: Parser) -> None:
         "donmai mutation enqueue project.add --id demo --repository https://github.com/acme/demo.git",
         "donmai mutation list",
         "donmai mutation cancel mut_01",
+        "donmai mutation undo mut_01",
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", parser_class=Parser)
     platform = _platform()
@@ -58,6 +59,11 @@ def build(parser: Parser) -> None:
     cancel = verbs.add_parser("cancel", parents=[platform], help="take back a change that was not delivered yet")
     cancel.add_argument("id", metavar="ID")
     cancel.set_defaults(run=_cancel)
+
+    undo = verbs.add_parser("undo", parents=[platform], help="queue the operation that takes a change back")
+    undo.add_argument("id", metavar="ID")
+    undo.add_argument("--json", action="store_true", help="the mutation that was queued, as JSON")
+    undo.set_defaults(run=_undo)
 
 
 _EXAMPLES = examples(
@@ -122,4 +128,9 @@ def _list(arguments: Namespace, console: Console) -> int:
 
 def _cancel(arguments: Namespace, console: Console) -> int:
     code: int = import_module("donmai_daemon.cli.queue").cancel(arguments, console)
+    return code
+
+
+def _undo(arguments: Namespace, console: Console) -> int:
+    code: int = import_module("donmai_daemon.cli.queue").undo(arguments, console)
     return code

@@ -39,11 +39,26 @@ def cancel(arguments: Namespace, console: Console) -> int:
         return 0
     reason = text_or_none(answer, "reason") or "too late"
     known = {
-        "already_delivered": ("it was delivered already", "queue the inverse operation"),
+        "already_delivered": (
+            "it was delivered already",
+            f"queue the inverse operation: donmai mutation undo {clean(arguments.id)}",
+        ),
         "already_cancelled": ("it was cancelled before", None),
     }
     why, hint = known.get(reason, (reason, None))
     raise WrongState(f"{arguments.id} cannot be cancelled: {why}", hint=hint)
+
+
+def undo(arguments: Namespace, console: Console) -> int:
+    """Queue the operation that takes a change back; raises `WrongState` with the reason where there is none."""
+    mutation = admin_client(arguments, console).undo(arguments.id)
+    if arguments.json:
+        console.json(mutation)
+        return 0
+    identifier = clean(text_or_none(mutation, "id") or "?")
+    op = clean(text_or_none(mutation, "op") or "?")
+    console.print(f"{console.style(identifier, 'bold')}  {op} queued: {clean(subject(mutation))}")
+    return 0
 
 
 def _row(mutation: JsonObject) -> tuple[str, str, str, str, str]:
