@@ -7,7 +7,7 @@ import signal
 from tests.daemon.conftest import NewMachine
 from tests.support.daemon import eventually
 from tests.support.platform import PlatformProcess
-from tests.support.relay import relay
+from tests.support.relay import Exchange, relay
 
 
 def test_the_platform_forgets_the_machine(new_machine: NewMachine, platform: PlatformProcess) -> None:
@@ -35,19 +35,27 @@ def test_the_platform_forgets_the_machine(new_machine: NewMachine, platform: Pla
         assert full.body["allowlist"] == []
 
 
-def test_a_token_that_is_replaced(new_machine: NewMachine, worker_key: str) -> None:
-    """A refused registration token is a condition; after a new one and SIGHUP the machine joins, without a restart."""
-    machine = new_machine(environ={"DONMAI_DAEMON_TOKEN": ""})
-    daemon = machine.daemon
-    token = daemon.home / "token"
-    token.write_text(f"rsk_live_{'0' * 64}\n")
-    token.chmod(0o600)
-    with daemon.file.open("a") as file:
-        file.write(f'token_file = "{token}"\n')
-    daemon.start()
-    eventually(lambda: "credentials_rejected" in daemon.conditions())
-    assert daemon.get("/readyz").status == 503
-    token.write_text(f"{worker_key}\n")
-    daemon.signal(signal.SIGHUP)
-    machine.joined()
-    assert "credentials_rejected" not in daemon.conditions()
+def test_a_token_that_is_replaced(new_machine: NewMachine, platform: PlatformProcess, worker_key: str) -> None:
+    """A refused registration token is a condition; after a new one and SIGHUP the machine joins, and waits for nothing."""
+
+    def be_patient(exchange: Exchange) -> None:
+        if exchange.status == 401:
+            exchange.headers["Retry-After"] = "600"
+
+    with relay(platform.url) as between:
+        between.edit = be_patient
+        machine = new_machine(url=between.url, environ={"DONMAI_DAEMON_TOKEN": ""})
+        daemon = machine.daemon
+        token = daemon.home / "token"
+        token.write_text(f"rsk_live_{'0' * 64}\n")
+        token.chmod(0o600)
+        with daemon.file.open("a") as file:
+            file.write(f'token_file = "{token}"\n')
+        daemon.start()
+        eventually(lambda: "credentials_rejected" in daemon.conditions())
+        daemon.until_logged("beat.failed")
+        assert daemon.get("/readyz").status == 503
+        token.write_text(f"{worker_key}\n")
+        daemon.signal(signal.SIGHUP)
+        machine.joined()
+        assert "credentials_rejected" not in daemon.conditions()

@@ -221,7 +221,7 @@ async def test_retry_after_is_waited_out(tmp_path: Path) -> None:
         await r.platform.requests(3)
         await r.until_idle()
         r.heartbeat.tell_now()
-        r.heartbeat.network_returned()
+        r.heartbeat.try_again()
         await anyio.wait_all_tasks_blocked()
         assert (r.clock.next_wake or 0) >= 299
         await r.clock.advance(500)

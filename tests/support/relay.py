@@ -28,6 +28,8 @@ class Exchange:
     body: JsonObject
     status: int = 0
     answer: JsonObject = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    """To go with the answer beside its type and length."""
 
     @property
     def is_beat(self) -> bool:
@@ -36,7 +38,7 @@ class Exchange:
 
 @dataclass
 class Relay:
-    """`edit` may change an exchange's `status` and `answer` before the daemon gets them."""
+    """`edit` may change an exchange's `status`, `answer` and `headers` before the daemon gets them."""
 
     upstream: str
     url: str = ""
@@ -93,6 +95,8 @@ def relay(upstream: str) -> Iterator[Relay]:
                 self.send_response(exchange.status)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(data)))
+                for name, value in exchange.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(data)
 

@@ -18,16 +18,21 @@ from donmai_daemon.link.identity import Identity
 from donmai_daemon.model.admission import AdmissionReport
 from donmai_daemon.model.registration import Registration
 from donmai_daemon.runtime.live_config import LiveConfig
+from donmai_daemon.runtime.notice import Notice
 from donmai_daemon.store.atomic import write_private
 
 
 class Connection:
-    """The platform, and who this machine is to it. Give it a task (`run`)."""
+    """The platform, and who this machine is to it. Give it a task (`run`).
+
+    `on_look_again` is called once settings that were read again are those that requests are made with.
+    """
 
     def __init__(self, client: PlatformClient, identity: Identity, live_config: LiveConfig) -> None:
         self.client = client
         self.identity = identity
         self._live_config = live_config
+        self.on_look_again = Notice()
         self._changed = anyio.Event()
         live_config.on_change.add(self.look_again)
 
@@ -44,6 +49,7 @@ class Connection:
                 self._changed = anyio.Event()
                 await self.client.adopt(self._live_config.config.platform)
                 self.identity.look_again()
+                self.on_look_again()
 
 
 async def connect(base: Base, own_id: str, stack: AsyncExitStack) -> Connection | None:

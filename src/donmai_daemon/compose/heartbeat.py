@@ -61,4 +61,5 @@ async def beat(base: Base, memory: Memory, connection: Connection, work: Work) -
     )
     base.changed.add(heartbeat.tell_now)
     base.live_config.on_change.add(heartbeat.tell_now)
+    connection.on_look_again.add(heartbeat.try_again)
     return heartbeat

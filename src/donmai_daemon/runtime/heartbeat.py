@@ -23,6 +23,7 @@ from donmai_daemon.store.atomic import Step, no_step
 
 _SEND_DEADLINE = 5.0
 _FAREWELL_DEADLINE = 1.0
+_BUSY = {429, 503}
 _MIN_INTERVAL, _MAX_INTERVAL = 1.0, 3600.0
 
 
@@ -90,8 +91,8 @@ class Heartbeat:
         if self._holding is not None:
             self._holding.cancel()
 
-    def network_returned(self) -> None:
-        """Try again at once; a `Retry-After` in force is still waited for."""
+    def try_again(self) -> None:
+        """What made beats fail may be mended: do not wait for the next try. A platform that is busy is still spared."""
         if self._failures:
             self._due = self._clock.monotonic()
             self._nudge.set()
@@ -222,7 +223,8 @@ class Heartbeat:
         delay = self._backoff.next(cap=4 * self.interval, retry_after=retry_after)
         now = self._clock.monotonic()
         self._due = now + delay
-        self._not_before = now + retry_after if retry_after is not None else 0.0
+        busy = isinstance(error, PlatformRefused) and error.status in _BUSY
+        self._not_before = now + retry_after if busy and retry_after is not None else 0.0
         self._last_error = error.message
         if isinstance(error, JournalUnavailable):
             self._journal_failed = True
