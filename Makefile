@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 WORKERS ?= 4
+PYTHONS ?= python3.11 python3.12 python3.13
 
 # Installed packages are compiled once, at install; a machine that forbids bytecode would compile at every start.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: dev test check lint types tests crash bench clean
+.PHONY: dev test check lint types tests crash bench packages test-systemd test-pythons test-images release clean
 
 dev: $(VENV)/.installed
 	@$(BIN)/donmai dev
@@ -28,6 +29,27 @@ tests: $(VENV)/.installed-dev
 
 crash: $(VENV)/.installed-dev
 	$(BIN)/pytest -n $(WORKERS) tests/crash -m "slow or not slow"
+
+bench: $(VENV)/.installed-dev
+	@$(BIN)/python -m bench
+
+packages: $(VENV)/.installed-dev
+	$(BIN)/python packaging/build.py
+
+# Root, Debian, under six minutes: a container with a booted systemd, the .deb in it, from installation to purge.
+test-systemd: $(VENV)/.installed-dev
+	$(BIN)/pytest -m slow tests/packaging/test_on_systemd.py
+
+# The wheel, without the sources beside it, on every Python in PYTHONS.
+test-pythons: $(VENV)/.installed-dev
+	$(BIN)/python packaging/smoke.py $(PYTHONS)
+
+# The images' root file systems, built and run without a container engine. Root, Debian.
+test-images: $(VENV)/.installed-dev
+	$(BIN)/pytest -m slow tests/packaging/test_images.py
+
+release: $(VENV)/.installed-dev
+	$(BIN)/python packaging/release.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -45,10 +45,7 @@ def main() -> int:
     parser.add_argument("--peers", action="store_true", help="measure buildbot-worker, supervisord and prefect too")
     parser.add_argument("--json", action="store_true", help="as JSON")
     arguments = parser.parse_args()
-    rows = dict(measure(arguments.seconds))
-    if arguments.peers:
-        for name in PEERS:
-            rows[name] = peer(name, arguments.seconds)
+    rows = dict(measure(arguments.seconds, peers=arguments.peers))
     if arguments.json:
         print(json.dumps(rows, indent=2))
     else:
@@ -70,8 +67,8 @@ def show(rows: Mapping[str, Mapping[str, float]]) -> None:
         print(figure.ljust(width) + "".join(cells))
 
 
-def measure(seconds: float) -> Iterator[tuple[str, Mapping[str, float]]]:
-    """Bare Python first, then the daemon."""
+def measure(seconds: float, *, peers: bool = True) -> Iterator[tuple[str, Mapping[str, float]]]:
+    """Bare Python first, then the daemon, then the others."""
     python = environment("donmai", [str(wheel())])
     with running([str(python), "-c", "import time; time.sleep(1e6)"]) as bare:
         time.sleep(1)
@@ -83,6 +80,8 @@ def measure(seconds: float) -> Iterator[tuple[str, Mapping[str, float]]]:
         time.sleep(1)
         yield "asyncio", as_row(idle(bare.pid, 5))
     yield "donmai", daemon(python, seconds)
+    for name in PEERS if peers else ():
+        yield name, peer(name, seconds)
 
 
 def daemon(python: Path, seconds: float) -> Mapping[str, float]:
@@ -177,7 +176,7 @@ def idle(pid: int, seconds: float) -> Idle:
         int(status["VmRSS"].split()[0]) / 1024,
         int(status["Threads"]),
         (cpu_ns(pid) - before) / 1e6 * 60 / seconds,
-        (context_switches(pid) - switches) / seconds,
+        sum(count - switches.get(thread, 0) for thread, count in context_switches(pid).items()) / seconds,
     )
 
 
@@ -186,14 +185,14 @@ def cpu_ns(pid: int) -> int:
     return time.clock_gettime_ns((~pid << 3) | 2)
 
 
-def context_switches(pid: int) -> int:
-    """Voluntary ones: each is a thread that had slept and was woken."""
-    return sum(
-        int(line.split()[1])
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for line in (task / "status").read_text().splitlines()
-        if line.startswith("voluntary")
-    )
+def context_switches(pid: int) -> dict[str, int]:
+    """Voluntary ones, by thread: each is a thread that had slept and was woken."""
+    switches = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for line in (task / "status").read_text().splitlines():
+            if line.startswith("voluntary"):
+                switches[task.name] = int(line.split()[1])
+    return switches
 
 
 def as_row(rest: Idle) -> dict[str, float]:

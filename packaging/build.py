@@ -124,7 +124,7 @@ def system(dist: Path) -> list[Path]:
     )
     recipe = STAGE / "nfpm.yaml"
     recipe.write_text(filled)
-    made = []
+    made: list[Path] = []
     for packager in ("deb", "rpm"):
         for old in dist.glob(f"*.{packager}"):
             old.unlink()
