@@ -78,6 +78,9 @@ def test_the_same_policy_changes_nothing(data: bytes) -> None:
          b"model_access = { default.matrix.anthropic.byok = { allowed = false }, workloads = {} }\n"),
         (b"[model_access]\ndefault.auth_order = ['local']\n[model_access.default.matrix.x]\n",
          b"[model_access]\n" + DENIED),
+        # What is no policy is not the same as one.
+        (b"[model_access.default.matrix.anthropic]\nbyok = 5\n", DENIED),
+        (b"model_access.default.matrix = 5\n", b"model_access.default.matrix.anthropic.byok = { allowed = false }\n"),
         (b"model_access.default = 5\n", b"model_access.default = { matrix = { anthropic = { byok = { allowed = false } } } }\n"),
     ],
 )  # fmt: skip
