@@ -1,0 +1,19 @@
+"""`make bench`: what one operation costs, what a beat costs, what the process costs. A few minutes, loopback only."""
+
+from __future__ import annotations
+
+from bench import beats, edits, footprint
+
+IDLE_SECONDS = 60.0
+
+
+def main() -> None:
+    edits.main()
+    print()
+    beats.main()
+    print()
+    footprint.show(dict(footprint.measure(IDLE_SECONDS)))
+
+
+if __name__ == "__main__":
+    main()
