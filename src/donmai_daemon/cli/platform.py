@@ -94,9 +94,11 @@ def _build_keys(parser: Parser, place: Parser) -> None:
     parser.set_defaults(verb_parser=parser)
     verbs = parser.add_subparsers(dest="key_verb", metavar="VERB", title="verbs", parser_class=Parser)
     create = verbs.add_parser("create", parents=[place], help="make a key; its text is shown this once")
-    create.add_argument("--org", metavar="O", required=True, help="organisation; a new name makes a new one")
+    create.add_argument(
+        "--org", metavar="O", required=True, type=_name, help="organisation; a new name makes a new one"
+    )
     create.add_argument("--role", choices=("owner", "admin", "member", "worker"), required=True)
-    create.add_argument("--name", metavar="N", help="a name for people to recognise it by")
+    create.add_argument("--name", metavar="N", type=_label, help="a name for people to recognise it by")
     create.set_defaults(run=_later("keys", "create"))
     listed = verbs.add_parser("list", parents=[place], help="keys, never their text")
     listed.add_argument("--org", metavar="O", help="of this organisation only")
@@ -150,7 +152,7 @@ def _build_work(parser: Parser, place: Parser) -> None:
     parser.set_defaults(verb_parser=parser)
     verbs = parser.add_subparsers(dest="work_verb", metavar="VERB", title="verbs", parser_class=Parser)
     enqueue = verbs.add_parser("enqueue", parents=[place], help="queue a piece of work")
-    enqueue.add_argument("--org", metavar="O", required=True)
+    enqueue.add_argument("--org", metavar="O", required=True, type=_name)
     enqueue.add_argument("--project", metavar="ID", help="the project that a machine must take work for")
     enqueue.add_argument("--repository", metavar="URL")
     enqueue.add_argument("--ref", metavar="REF")
@@ -207,6 +209,19 @@ def _seconds(least: float, most: float) -> Callable[[str], float]:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least:g} to {most:g}")
 
     return number
+
+
+def _name(text: str) -> str:
+    """An organisation: it stands in URLs."""
+    if 0 < len(text) <= 128 and all(c.isascii() and (c.isalnum() or c in "._-") for c in text):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is not a name of letters, digits and . _ - (128 at most)")
+
+
+def _label(text: str) -> str:
+    if 0 < len(text) <= 512 and text.isprintable():
+        return text
+    raise argparse.ArgumentTypeError("a name has 1 to 512 characters, in one line")
 
 
 def _host_status(text: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hmac
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -61,6 +63,7 @@ class Tokens:
         self._clock = clock
         self._names = names
         self._ttl = ttl
+        self._signers: dict[str, SigningKey] = {}
 
     async def ensure_signing_key(self) -> None:
         """Make the first signing key where there is none."""
@@ -95,30 +98,46 @@ class Tokens:
     async def verify(self, token: str) -> Claims:
         """What `token` says. Raises `Unauthorized`."""
         now = self._clock.now()
-        keys = await self._store.signing_keys()
-        try:
-            key_id = jwt.get_unverified_header(token).get("kid")
-            key = _verifying(keys, key_id, now)
-            # The times are checked against our own clock, below.
-            payload: dict[str, object] = jwt.decode(
-                token,
-                key.secret.reveal(),
-                algorithms=[_ALGORITHM],
-                options={"require": [*_CLAIMS, "exp", "scope"], "verify_exp": False, "verify_iat": False},
-            )
-        except jwt.PyJWTError as error:
-            raise Unauthorized("the runtime token is not good") from error
-        return _claims(payload, now)
+        header = token.partition(".")[0]
+        key = self._signers.get(header) or await self._signer(header)
+        if key is None or (key.verify_until is not None and now >= key.verify_until):
+            raise Unauthorized("the runtime token is not good")
+        return _claims(_signed_payload(token, key.secret), now)
+
+    async def _signer(self, header: str) -> SigningKey | None:
+        """The key whose tokens begin with `header`, looked up once.
+
+        A key that is known stays good for verifying: retired, it does so for as long as any token it signed can live.
+        """
+        self._signers = {_header_of(key): key for key in await self._store.signing_keys()}
+        return self._signers.get(header)
 
     def _new_key(self) -> SigningKey:
         return SigningKey(self._names.new("sig"), Secret(self._names.signing_secret()), self._clock.now())
 
 
-def _verifying(keys: Sequence[SigningKey], key_id: object, now: datetime) -> SigningKey:
-    for key in keys:
-        if key.id == key_id and (key.verify_until is None or now < key.verify_until):
-            return key
-    raise Unauthorized("the runtime token is not good")
+def _header_of(key: SigningKey) -> str:
+    """The first part of every token that `key` signs. It names the algorithm, so a token cannot choose another."""
+    token = jwt.encode({}, key.secret.reveal(), algorithm=_ALGORITHM, headers={"kid": key.id})
+    return token.partition(".")[0]
+
+
+def _signed_payload(token: str, secret: Secret) -> dict[str, object]:
+    """The payload, where the signature is good. Raises `Unauthorized`.
+
+    RFC 7515 5.2 for the one header that we write ourselves; PyJWT's general way costs ten times as much, on every beat.
+    """
+    signed, _, signature = token.rpartition(".")
+    try:
+        digest = hmac.digest(secret.reveal().encode(), signed.encode("ascii"), "sha256")
+        expected = urlsafe_b64encode(digest).rstrip(b"=")
+        if not hmac.compare_digest(expected, signature.encode("ascii")):
+            raise Unauthorized("the runtime token is not good")
+        payload = signed.partition(".")[2]
+        claims: dict[str, object] = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except ValueError as error:
+        raise Unauthorized("the runtime token is not good") from error
+    return claims
 
 
 def _claims(payload: dict[str, object], now: datetime) -> Claims:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from itertools import islice
 
 from donmai_daemon.platform.records.hosts import Liveness, is_outdated
 from donmai_daemon.platform.store.sqlite.codec import liveness, stored_liveness, text
 from donmai_daemon.platform.store.sqlite.database import Database, Transaction
+
+_PAGE = 1000
 
 
 class SqliteLiveness:
@@ -31,21 +34,21 @@ class SqliteLiveness:
         return {host_id: known[host_id] for host_id in host_ids if host_id in known}
 
     async def flush(self) -> None:
-        """Write what has changed. Raises `StoreUnavailable`; it is tried again the next time then."""
-        hosts, self._unwritten = self._unwritten, set()
-        beats = [(host_id, stored_liveness(self._known[host_id])) for host_id in hosts]
+        """Write what has changed, a page a commit, so that others get their turn between.
 
-        def write(transaction: Transaction) -> None:
-            for host_id, beat in beats:
-                transaction.run("put_liveness", host_id=host_id, beat=beat)
-
-        if beats:
-            try:
-                await self._database.write(write)
-            except BaseException:
-                self._unwritten |= hosts
-                raise
+        Raises `StoreUnavailable`; what is not written then is tried again the next time.
+        """
+        while self._unwritten:
+            page = [self._known[host_id] for host_id in islice(self._unwritten, _PAGE)]
+            await self._database.write(lambda transaction, page=page: _put(transaction, page))
+            # Only what is still as it was written: a beat may have come while the disk was at it.
+            self._unwritten -= {beat.host_id for beat in page if self._known[beat.host_id] is beat}
 
     def _stored(self) -> dict[str, Liveness]:
         rows = self._database.rows("all_liveness")
         return {text(row, "host_id"): liveness(text(row, "host_id"), text(row, "beat")) for row in rows}
+
+
+def _put(transaction: Transaction, page: list[Liveness]) -> None:
+    for beat in page:
+        transaction.run("put_liveness", host_id=beat.host_id, beat=stored_liveness(beat))
