@@ -36,6 +36,7 @@ from donmai_daemon.runtime.conditions import Conditions
 from donmai_daemon.runtime.configuration import Configuration
 from donmai_daemon.runtime.host import HostState
 from donmai_daemon.runtime.lifecycle import Lifecycle
+from donmai_daemon.runtime.network import follow_network
 from donmai_daemon.runtime.notice import Notice
 from donmai_daemon.runtime.service_manager import keep_informed
 from donmai_daemon.runtime.startup import first_config
@@ -178,9 +179,10 @@ async def _live(
             group.start_soon(Watcher(options.config, memory.apply_loop.file_changed).run)
             group.start_soon(keep_informed, notifier, watchdog_interval(options.environ), status.snapshot, clock)
             beating = Stoppable(heartbeat.run) if heartbeat else None
-            if connection is not None and beating is not None:
+            if connection is not None and heartbeat is not None and beating is not None:
                 group.start_soon(connection.run)
                 group.start_soon(beating.run)
+                group.start_soon(follow_network, heartbeat.network_changed, clock)
             memory.host_lane.wake()
             open_api(control_routes(status, memory.inbox, steering, [work.routes]))
             base.lifecycle.started()

@@ -62,7 +62,9 @@ class Heartbeat:
         self._bucket = Bucket(clock)
         self._nudge = anyio.Event()
         self._early = False
-        self._holding: anyio.CancelScope | None = None
+        self._sending: anyio.CancelScope | None = None
+        self._held = False
+        self._network_changed = False
         self._platform_holds = False
         self._failures = 0
         self._journal_failed = False
@@ -88,8 +90,18 @@ class Heartbeat:
         """
         self._early = True
         self._nudge.set()
-        if self._holding is not None:
-            self._holding.cancel()
+        if self._sending is not None and self._held:
+            self._sending.cancel()
+
+    def network_changed(self) -> None:
+        """The machine has another way out. A beat in flight waits on the old one: it is cancelled and sent again.
+
+        Without one in flight this is `try_again`: a beat that is not late is not sent early.
+        """
+        self._network_changed = True
+        if self._sending is not None:
+            self._sending.cancel()
+        self.try_again()
 
     def try_again(self) -> None:
         """What made beats fail may be mended: do not wait for the next try. A platform that is busy is still spared."""
@@ -145,6 +157,7 @@ class Heartbeat:
         return self.interval if self._platform_holds and not self._failures else None
 
     async def _attempt(self, wait: float | None) -> None:
+        self._network_changed = False
         try:
             credentials = await self._identity.current()
             try:
@@ -166,15 +179,16 @@ class Heartbeat:
         hold = wait if not beat.acks and not beat.full_report else None
         started = self._clock.monotonic()
         with anyio.CancelScope() as scope:
-            self._holding = scope if hold is not None else None
+            self._sending, self._held = scope, hold is not None
             try:
                 answer = await self._client.heartbeat(
                     credentials.worker_id, credentials.runtime_token, body, wait=hold, timeout=_SEND_DEADLINE
                 )
             finally:
-                self._holding = None
+                self._sending = None
         if scope.cancelled_caught:
-            self._due = self._clock.monotonic() + self.interval  # tell_now asked for the next one already
+            # Where tell_now cancelled, it asked for the next one already.
+            self._due = self._clock.monotonic() + (0 if self._network_changed else self.interval)
             return
         received = await self._desk.accepted(credentials.worker_id, beat, answer)
         self._accepted(len(beat.acks), answer, received, held_for=self._clock.monotonic() - started)
@@ -222,7 +236,7 @@ class Heartbeat:
         retry_after = error.retry_after if isinstance(error, PlatformRefused) else None
         delay = self._backoff.next(cap=4 * self.interval, retry_after=retry_after)
         now = self._clock.monotonic()
-        self._due = now + delay
+        self._due = now if self._network_changed else now + delay
         busy = isinstance(error, PlatformRefused) and error.status in _BUSY
         self._not_before = now + retry_after if busy and retry_after is not None else 0.0
         self._last_error = error.message
