@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.platform.conftest import Org, platform_on
+from tests.platform.conftest import Org, StoreKind, platform_on
 from tests.support.platform import PlatformProcess, TestWorker
 
 from donmai_daemon.model.json import JsonObject
@@ -131,7 +131,7 @@ def test_people_read_tables(platform: PlatformProcess, org: Org, worker: TestWor
 
 
 @pytest.fixture
-def quick(store: str, tmp_path: Path) -> Iterator[PlatformProcess]:
+def quick(store: StoreKind, tmp_path: Path) -> Iterator[PlatformProcess]:
     """A platform whose daemons should beat five times a second."""
     with platform_on(
         store, tmp_path, "--heartbeat-interval", "0.2", "--poll-interval", "0.1", "--rate-limit", "100000"
@@ -145,8 +145,8 @@ def test_presence_follows_from_missed_beats(quick: PlatformProcess) -> None:
     worker = quick.register(quick.make_key("worker"))
     assert (worker.registered["heartbeatInterval"], worker.registered["pollInterval"]) == (200, 100)
     seen: list[str] = []
-    quick.beat(worker)
     begun = time.monotonic()
+    quick.beat(worker)
     while not seen or seen[-1] != "offline":
         status = str(quick.hosts(admin)[0]["status"])
         if not seen or seen[-1] != status:
