@@ -38,7 +38,7 @@ packages: $(VENV)/.installed-dev
 
 # Root, Debian, under six minutes: a container with a booted systemd, the .deb in it, from installation to purge.
 test-systemd: $(VENV)/.installed-dev
-	$(BIN)/pytest -m slow tests/packaging/test_on_systemd.py
+	$(BIN)/pytest -m slow tests/packaging/test_on_systemd.py tests/packaging/test_on_network.py
 
 # The wheel, without the sources beside it, on every Python in PYTHONS.
 test-pythons: $(VENV)/.installed-dev
