@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -83,6 +84,42 @@ def test_a_mutation_is_cancelled_or_delivered_always(
     won = race(platform, org, workers, rounds=650)
     assert sum(won.values()) == 5200
     assert min(won.values()) > 0, won
+
+
+def test_nothing_cancelled_rides_along_with_a_redelivery(
+    platform: PlatformProcess, org: Org, workers: list[TestWorker]
+) -> None:
+    """While one mutation is redelivered with every beat, others queued and cancelled at once are never in an answer."""
+    worker = workers[0]
+    anchor = str(platform.enqueue(org.admin, worker.host_id)["id"])
+    platform.beat(worker)
+    cancelled: set[str] = set()
+    done = threading.Event()
+
+    def queue_and_cancel(_: int) -> None:
+        for _round in range(60):
+            mutation = str(platform.enqueue(org.admin, worker.host_id)["id"])
+            if platform.cancel(org.admin, mutation).status == 200:
+                cancelled.add(mutation)
+
+    def beat(_: int) -> set[str]:
+        seen: set[str] = set()
+        while not done.is_set():
+            seen |= {str(m["id"]) for m in platform.beat(worker).list_of("pendingMutations")}
+        return seen
+
+    with ThreadPoolExecutor(4) as clients:
+        beating = [clients.submit(beat, n) for n in range(2)]
+        try:
+            for queueing in [clients.submit(queue_and_cancel, n) for n in range(2)]:
+                queueing.result()
+        finally:
+            done.set()
+        seen = set().union(*(future.result() for future in beating))
+    assert anchor in seen
+    assert cancelled
+    assert not seen & cancelled
+    platform.beat(worker, appliedMutations=[*sorted(seen)])
 
 
 def test_many_cancels_cancel_once(platform: PlatformProcess, org: Org, workers: list[TestWorker]) -> None:

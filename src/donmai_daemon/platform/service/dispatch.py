@@ -51,6 +51,8 @@ class Dispatch:
         if host is None:
             raise Absent("no such worker")
         beat = (await self._store.liveness([host.id])).get(host.id)
+        if beat is not None and beat.worker_id != worker_id:
+            beat = None  # the last words of its former worker
         if host.status.blocks_claiming or (beat is not None and beat.status == "draining"):
             return []
         claimed = await self._store.claim(self._request(host, beat, worker_id))

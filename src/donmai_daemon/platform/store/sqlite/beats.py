@@ -43,10 +43,10 @@ class SqliteBeats:
         row = self._database.row("beat", worker_id=beat.worker_id)
         if row is None:
             return None
-        if beat.acks or _has_news(row, beat.at):
+        # What is read out is read in a transaction that may stamp, redeliveries too: between two reads of the reader a
+        # mutation could be queued, and then be handed out without a stamp, so that it could still be cancelled.
+        if beat.acks or _has_news(row, beat.at) or (row["redeliver"] and not beat.hold):
             return await self._database.write(lambda transaction: _exchange(transaction, beat))
-        if row["redeliver"] and not beat.hold:
-            return _outcome(row, _due(self._database, row, beat), answered=True)
         return _outcome(row, [], answered=not beat.hold)
 
     async def report(self, worker_id: str, report: AdmissionRecord) -> bool:
@@ -131,8 +131,10 @@ def _pool_deleted(params: JsonObject) -> HostStatus:
     return HostStatus("pool_deleted", candidate_pool_ids=pools)
 
 
-def _due(source: Database | Transaction, row: Row, beat: BeatExchange) -> list[Row]:
-    listed = source.rows("due_mutations", host_id=row["host_id"], at=milliseconds(beat.at), limit=MAX_DELIVERED)
+def _due(transaction: Transaction, row: Row, beat: BeatExchange) -> list[Row]:
+    listed = transaction.rows(
+        "due_mutations", host_id=row["host_id"], at=milliseconds(beat.at), limit=MAX_DELIVERED
+    )
     size = 0
     for index, mutation in enumerate(listed):
         size += integer(mutation, "wire_bytes")

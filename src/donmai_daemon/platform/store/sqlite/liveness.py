@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 
 from donmai_daemon.platform.records.hosts import Liveness, is_outdated
@@ -40,7 +41,7 @@ class SqliteLiveness:
         """
         while self._unwritten:
             page = [self._known[host_id] for host_id in islice(self._unwritten, _PAGE)]
-            await self._database.write(lambda transaction, page=page: _put(transaction, page))
+            await self._database.write(partial(_put, page=page))
             # Only what is still as it was written: a beat may have come while the disk was at it.
             self._unwritten -= {beat.host_id for beat in page if self._known[beat.host_id] is beat}
 
