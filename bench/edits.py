@@ -87,7 +87,7 @@ def plain_tomlkit(projects: int, batch: int) -> float:
         path = Path(directory) / "daemon.toml"
         path.write_text(file_of(projects))
         times = []
-        for round_number in range(ROUNDS if projects * batch <= 100_000 else 1):
+        for round_number in range(ROUNDS if batch == 1 else 1):
             begin = time.perf_counter()
             for n in range(batch):
                 document = tomlkit.parse(path.read_text())
