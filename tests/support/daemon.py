@@ -68,18 +68,18 @@ class DaemonProcess:
         assert self._process is not None
         return self._process
 
-    def start(self, *argv: str, port: int = 0) -> None:
+    def start(self) -> None:
         """Start, and wait until start-up is complete."""
         before = len(self.log)
-        self.spawn(*argv, port=port)
-        started = self.until_logged("daemon.started", since=before)
+        self.spawn()
+        started = self.until_logged("daemon.started", before)
         self.url = str(started["control"])
 
-    def spawn(self, *argv: str, port: int = 0) -> None:
+    def spawn(self) -> None:
         """Start, and wait for nothing."""
         self._process = subprocess.Popen(
             [*COMMAND, "host", "run", "--config", str(self.file), "--state-dir", str(self.state),
-             "--port", str(port), *argv],
+             "--port", "0"],
             env=environment(self.home, **self.environ),
             cwd=self.home,
             stdin=subprocess.DEVNULL,
@@ -101,37 +101,31 @@ class DaemonProcess:
                 with self._heard:
                     self.log.append(parsed if isinstance(parsed, dict) else {"text": line.rstrip("\n")})
                     self._heard.notify_all()
-        with self._heard:
-            self._heard.notify_all()
 
-    def logged(self, event: str, since: int = 0, /, **fields: Json) -> list[JsonObject]:
-        """The lines of `event` with these fields, from line number `since` on."""
-        return [
-            line
-            for line in self.log[since:]
-            if line.get("event") == event and all(line.get(name) == value for name, value in fields.items())
-        ]
+    def logged(self, event: str, since: int = 0) -> list[JsonObject]:
+        """The lines of `event`, from line number `since` on."""
+        return [line for line in self.log[since:] if line.get("event") == event]
 
-    def until_logged(self, event: str, *, since: int = 0, seconds: float = PATIENCE) -> JsonObject:
+    def until_logged(self, event: str, since: int = 0) -> JsonObject:
         """Wait for a line of `event`, from line number `since` on."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + PATIENCE
         with self._heard:
             while not (found := self.logged(event, since)):
-                over = self._listener is None or not self._listener.is_alive()
                 left = deadline - time.monotonic()
-                assert not over or self._process is None, f"the daemon ended: {self.log[-20:]}"
-                assert left > 0, f"{event} was not logged within {seconds} s: {self.log[-20:]}"
-                self._heard.wait(min(left, 0.5))
+                assert left > 0, f"{event} was not logged within {PATIENCE} s: {self.log[-20:]}"
+                assert self._listener is not None
+                assert self._listener.is_alive(), f"the daemon ended: {self.log[-20:]}"
+                self._heard.wait(min(left, 0.5))  # the last line is told while the listener still lives
         return found[0]
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def ended(self, seconds: float = PATIENCE) -> int:
+    def ended(self) -> int:
         """Wait for the end by itself; the exit code."""
-        code = self.process.wait(seconds)
+        code = self.process.wait(PATIENCE)
         if self._listener is not None:
-            self._listener.join(seconds)
+            self._listener.join(PATIENCE)
         self._process = None
         return code
 
