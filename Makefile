@@ -34,7 +34,7 @@ bench: $(VENV)/.installed-dev
 	@$(BIN)/python -m bench
 
 packages: $(VENV)/.installed-dev
-	$(BIN)/python packaging/build.py
+	$(BIN)/python packaging/artifacts.py
 
 # Root, Debian, under six minutes: a container with a booted systemd, the .deb in it, from installation to purge.
 test-systemd: $(VENV)/.installed-dev

@@ -260,7 +260,7 @@ def wheel() -> Path:
     dist = ENVIRONMENTS / "dist"
     dist.mkdir(parents=True, exist_ok=True)
     subprocess.run(
-        [sys.executable, "packaging/build.py", "python", "--dist", str(dist)],
+        [sys.executable, "packaging/artifacts.py", "python", "--dist", str(dist)],
         cwd=ROOT,
         check=True,
         stdout=subprocess.DEVNULL,

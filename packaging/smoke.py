@@ -26,7 +26,7 @@ _SECONDS = 30.0
 
 def main() -> int:
     BUILD.mkdir(parents=True, exist_ok=True)
-    subprocess.run([sys.executable, "packaging/build.py", "python", "--dist", str(BUILD)], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "packaging/artifacts.py", "python", "--dist", str(BUILD)], cwd=ROOT, check=True)
     (wheel,) = BUILD.glob("*.whl")
     for subject in sys.argv[1:]:
         if subject in ("pipx", "uv"):

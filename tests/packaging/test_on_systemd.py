@@ -24,7 +24,7 @@ CONFIG = "/etc/donmai/daemon.toml"
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The .deb and the single file of this checkout, for Debian's own Python."""
     dist = tmp_path_factory.mktemp("dist")
-    subprocess.run([sys.executable, "packaging/build.py", "--dist", str(dist)], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "packaging/artifacts.py", "--dist", str(dist)], cwd=ROOT, check=True)
     return dist
 
 

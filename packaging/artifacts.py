@@ -1,4 +1,4 @@
-"""Build what is released: wheel and sdist, .deb and .rpm, one single file. `python packaging/build.py --help`.
+"""Build what is released: wheel and sdist, .deb and .rpm, one single file. `python packaging/artifacts.py --help`.
 
 Every build of the same commit with the same tools gives the same bytes: times come from the commit, bytecode carries
 hashes in place of times, and nothing remembers where it was built.
@@ -108,9 +108,10 @@ def environment(wheel: Path) -> None:
         raise SystemExit("a module does not compile")
     unit = (ROOT / "systemd/user/donmai-daemon.service").read_text("utf-8")
     (STAGE / "donmai-daemon.user.service").write_text(unit.replace("%h/.local/bin/donmai", "/usr/bin/donmai"))
-    for entry in STAGE.rglob("*"):  # whatever the umask of who builds
+    for entry in STAGE.rglob("*"):  # whatever umask and clock of who builds
         if not entry.is_symlink():
-            entry.chmod(0o755 if entry.is_dir() or os.access(entry, os.X_OK) else 0o644)
+            entry.chmod(0o755 if entry.is_dir() or entry.parent.name == "bin" else 0o644)
+        os.utime(entry, (epoch(), epoch()), follow_symlinks=False)
 
 
 def system(dist: Path) -> list[Path]:
@@ -136,11 +137,11 @@ def system(dist: Path) -> list[Path]:
 def single(dist: Path) -> list[Path]:
     """One file that runs wherever there is the running Python's minor version on the same architecture."""
     made = dist / f"donmai-{version()}-py{PYTHON}-{platform.machine()}.pyz"
+    environment(_wheel(dist))
     _run(
-        *(_tool("shiv"), "--compressed", "--reproducible", "--console-script", "donmai"),
-        *("--python", f"/usr/bin/env python{PYTHON}"),
-        *("--output-file", str(made), "--quiet", "--only-binary", ":all:", "--constraint", str(CONSTRAINTS)),
-        str(_wheel(dist)),
+        *(_tool("shiv"), "--compressed", "--reproducible", "--extend-pythonpath", "--console-script", "donmai"),
+        *("--python", f"/usr/bin/env python{PYTHON}", "--output-file", str(made)),
+        *("--site-packages", str(STAGE / HOME / "lib" / f"python{PYTHON}" / "site-packages")),
     )
     return [made]
 
