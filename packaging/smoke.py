@@ -60,7 +60,8 @@ def on_python(python: str, wheel: Path) -> str:
     run(*pip, str(wheel))
     change_arrives([own, "-W", "error", "-P", "-m", "donmai_daemon"])
     run(*pip, "pytest>=9", "pytest-timeout", "hypothesis")
-    run(own, "-m", "pytest", "-m", "not slow", *TESTS)
+    # A test that ends a process in the middle leaves its database open, which Python 3.13 warns of.
+    run(own, "-m", "pytest", "-m", "not slow", "-W", "ignore::pytest.PytestUnraisableExceptionWarning", *TESTS)
     return run(own, "-c", "import platform; print('ok on', platform.python_version())").strip()
 
 

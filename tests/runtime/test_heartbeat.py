@@ -149,6 +149,7 @@ async def rig(tmp_path: Path, *replies: Reply, config: Config | None = None) -> 
             group.start_soon(heartbeat.run)
             yield made
             group.cancel_scope.cancel()
+    journal.close()
 
 
 async def test_first_beat_is_a_full_report_and_the_second_only_the_hash(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,8 +34,9 @@ def beat(
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal.open(tmp_path / "journal.sqlite3", NOW)
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with closing(Journal.open(tmp_path / "journal.sqlite3", NOW)) as journal:
+        yield journal
 
 
 def test_delivery_counts_once(journal: Journal) -> None:
@@ -145,6 +148,7 @@ def test_host_status_survives_and_unknown_changes_nothing(tmp_path: Path) -> Non
     journal = Journal.open(path, NOW)
     assert journal.host_status() == HostStatus("pool_paused", "wait", ("p1",))
     assert journal.accepted_beat()["workerId"] == "wkr_1"
+    journal.close()
 
 
 def test_accept_is_all_or_nothing(tmp_path: Path) -> None:
@@ -165,6 +169,7 @@ def test_accept_is_all_or_nothing(tmp_path: Path) -> None:
     assert failing.acks(10) == [Ack("a", None)]
     assert failing.find("b") is None
     assert failing.last_seq() == 1
+    failing.close()
 
 
 def test_full_disk_is_named(tmp_path: Path) -> None:
@@ -180,6 +185,7 @@ def test_full_disk_is_named(tmp_path: Path) -> None:
         journal.accept(many, NOW)
     assert caught.value.full
     assert journal.find("a") is not None
+    journal.close()
 
 
 def test_damaged_journal_is_set_aside_not_emptied(tmp_path: Path) -> None:
@@ -190,6 +196,7 @@ def test_damaged_journal_is_set_aside_not_emptied(tmp_path: Path) -> None:
     assert journal.counts().pending == 0
     (aside,) = damaged_files(path)
     assert aside.read_bytes().startswith(b"this is not")
+    journal.close()
 
 
 def test_truncated_journal_is_set_aside(tmp_path: Path) -> None:
