@@ -24,7 +24,11 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = ROOT / "build" / "bench"
-PEERS = {"buildbot-worker": "buildbot-worker", "supervisord": "supervisor", "prefect worker": "prefect"}
+PEERS = {
+    "buildbot-worker": ["buildbot-worker"],
+    "supervisord": ["supervisor"],
+    "prefect worker": ["prefect", "whenever"],  # which it imports and does not ask for
+}
 _ROUNDS = 15
 
 
@@ -139,7 +143,7 @@ def daemon(python: Path, seconds: float) -> Mapping[str, float]:
 
 def peer(name: str, seconds: float) -> Mapping[str, float]:
     """One of the others, idle, in an environment of its own."""
-    python = environment(name.replace(" ", "-"), [PEERS[name]])
+    python = environment(name.replace(" ", "-"), PEERS[name])
     tools = python.parent
     with tempfile.TemporaryDirectory(prefix="donmai-bench-") as place:
         home = {"HOME": place, "PATH": f"{tools}:{os.environ['PATH']}"}

@@ -32,7 +32,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def machine(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """A Debian machine with the packages in /root."""
     assert os.geteuid() == 0, "a container with systemd in it needs root"
-    archive = debian(ROOT / "build" / "debian-bookworm.tar")
+    archive = debian(ROOT / "build" / "debian-12.tar")
     with booted(archive, tmp_path_factory.mktemp("machine") / "root") as machine:
         for package in packages.iterdir():
             (machine.root / "root" / package.name).write_bytes(package.read_bytes())
@@ -166,6 +166,55 @@ def test_exit_code_3_means_again_and_0_means_enough(machine: Machine) -> None:
     machine.wait("stopped", lambda: machine.shown(UNIT, "ActiveState") == "inactive")
     assert machine.shown(UNIT, "Result") == "success"
     machine.run("systemctl", "start", UNIT)
+
+
+def enqueue_session(machine: Machine) -> str:
+    """Work for the machine, begun by it; the session's id."""
+    made = machine.run(
+        *("donmai", "platform", "work", "enqueue", "--data-dir", "/srv/platform", "--org", "acme", "--json"),
+        *("--project", "alpha", "--repository", "/srv/repository", "--prompt", "wait"),
+    )
+    session = json.loads(made)["sessionId"]
+    machine.wait("the session runs", lambda: machine.try_("pgrep", "--exact", "sleep").code == 0, 60)
+    return str(session)
+
+
+def session_status(machine: Machine, session: str) -> str:
+    """What the platform knows of it."""
+    listed = json.loads(
+        machine.run("donmai", "platform", "work", "list", "--data-dir", "/srv/platform", "--org", "acme", "--json")
+    )
+    (status,) = [work["status"] for work in listed["sessions"] if work["sessionId"] == session]
+    return str(status)
+
+
+def test_a_stop_lets_a_session_end(machine: Machine) -> None:
+    """While the unit drains the session runs on and completes, and only then is the unit gone."""
+    machine.run(
+        "sh",
+        "-ec",
+        "git init --quiet /srv/repository; cd /srv/repository; git config user.email a@b.c; git config user.name a; "
+        "git commit --quiet --allow-empty -m first; chown -R donmai: /srv/repository; "
+        f'printf \'\n[agent]\ncommand = ["sleep", "5"]\n\' >>{CONFIG}; systemctl reload {UNIT}',
+    )
+    machine.wait("a beat is accepted", lambda: ready(machine), 60)
+    session = enqueue_session(machine)
+    stopping = machine.start("systemctl", "stop", UNIT)
+    machine.wait("draining", lambda: status(machine)["status"] == "draining")
+    assert machine.shown(UNIT, "ActiveState") == "deactivating"
+    assert stopping.wait(60) == 0
+    assert machine.shown(UNIT, "Result") == "success"
+    assert session_status(machine, session) == "completed"
+
+
+def test_what_a_crash_leaves_is_ended_and_reported(machine: Machine) -> None:
+    """A killed daemon's session does not run on unseen: it is ended with the unit, and failed after the next start."""
+    machine.run("sh", "-ec", f'sed -i \'s/"5"/"600"/\' {CONFIG}; systemctl start {UNIT}')
+    machine.wait("a beat is accepted", lambda: ready(machine), 60)
+    session = enqueue_session(machine)
+    machine.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", UNIT)
+    machine.wait("nothing of it runs", lambda: machine.try_("pgrep", "--exact", "sleep").code != 0)
+    machine.wait("reported", lambda: session_status(machine, session) == "failed", 60)
 
 
 def test_a_newer_package_keeps_what_is_there(machine: Machine) -> None:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-INCLUDED = "systemd,systemd-sysv,dbus,python3,git,ca-certificates"
+INCLUDED = "systemd,systemd-sysv,dbus,python3,git,procps,ca-certificates"
 _ENVIRONMENT = ("env", "-i", "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/root")
 
 
