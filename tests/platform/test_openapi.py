@@ -32,6 +32,7 @@ DOCUMENTED = {
     ("GET", "/api/sessions/{sessionId}/status"),
     ("POST", "/api/sessions/{sessionId}/lock-refresh"),
     ("POST", "/api/sessions/{sessionId}/activity"),
+    ("GET", "/api/sessions/{sessionId}/activity"),
     ("POST", "/api/sessions/{sessionId}/completion"),
     ("POST", "/api/sessions/{sessionId}/stop"),
     ("POST", "/api/sessions"),

@@ -11,8 +11,6 @@ Entropy: TypeAlias = Callable[[int], bytes]
 """`n -> n random bytes`, good enough for secrets."""
 
 KEY_PREFIX = "rsk_live_"
-LEGACY_KEY_PREFIX = "rsp_live_"
-"""How registration tokens began before API keys could register; still understood, never made."""
 
 
 class Names:

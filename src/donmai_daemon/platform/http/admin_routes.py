@@ -21,6 +21,7 @@ from donmai_daemon.platform.http.answers import (
 from donmai_daemon.platform.http.bodies import CREATE_KEY, ENQUEUE, text
 from donmai_daemon.platform.http.credentials import Credentials
 from donmai_daemon.platform.http.endpoint import Call, Endpoint, Reply
+from donmai_daemon.platform.http.paging import LIMIT, MAX_LISTED, read_limit
 from donmai_daemon.platform.http.schema import check
 from donmai_daemon.platform.http.views import host_view, key_view, mutation_view, transition_view
 from donmai_daemon.platform.records.keys import Role
@@ -28,8 +29,7 @@ from donmai_daemon.platform.service.hosts import Hosts
 from donmai_daemon.platform.service.keys import CHANGERS, READERS, Keys, require
 from donmai_daemon.platform.service.mutations import Mutations
 
-_MAX_LISTED, _LISTED = 500, 100
-_LIMIT: JsonObject = {"type": "integer", "minimum": 1, "maximum": _MAX_LISTED}
+_LISTED = 100
 
 
 class AdminRoutes:
@@ -63,7 +63,7 @@ class AdminRoutes:
                 handler=self.list_mutations,
                 summary="The changes of one machine, newest first",
                 credential="key",
-                query={"workerHostId": text(least=1) | {"required": True}, "limit": _LIMIT},
+                query={"workerHostId": text(least=1) | {"required": True}, "limit": LIMIT},
                 answer=MUTATIONS,
                 refusals=(400, 403, 404),
             ),
@@ -106,7 +106,7 @@ class AdminRoutes:
                 handler=self.list_hosts,
                 summary="The machines of the key's organisation, by id",
                 credential="key",
-                query={"after": text(), "limit": _LIMIT},
+                query={"after": text(), "limit": LIMIT},
                 answer=HOSTS,
                 refusals=(400, 403),
             ),
@@ -140,7 +140,7 @@ class AdminRoutes:
         host_id = call.query.get("workerHostId", "")
         if not host_id:
             raise RequestRefused("workerHostId", "is required")
-        limit = _limit(call.query.get("limit"), _LISTED)
+        limit = read_limit(call, _LISTED)
         mutations: list[Json] = [mutation_view(m) for m in await self._mutations.recent(key, host_id, limit)]
         return Reply({"mutations": mutations})
 
@@ -163,7 +163,7 @@ class AdminRoutes:
     async def list_hosts(self, call: Call) -> Reply:
         key = await self._credentials.key(call)
         require(key, READERS)
-        limit = _limit(call.query["limit"], _MAX_LISTED) if "limit" in call.query else None
+        limit = read_limit(call, MAX_LISTED) if "limit" in call.query else None
         views = await self._hosts.all(key.org_id, call.query.get("after", ""), limit)
         hosts: list[Json] = [host_view(view) for view in views]
         return Reply({"hosts": hosts})
@@ -187,11 +187,3 @@ def _not_before(body: JsonObject) -> datetime | None:
     if moment is None:
         raise RequestRefused("notBefore", "is not an RFC 3339 time")
     return moment
-
-
-def _limit(text: str | None, default: int) -> int:
-    if text is None:
-        return default
-    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MAX_LISTED:
-        return int(text)
-    raise RequestRefused("limit", f"must be a number from 1 to {_MAX_LISTED}")

@@ -162,6 +162,7 @@ SESSION = record(
     },
     {"error": _TEXT, "summary": _TEXT, "exitCode": {"type": "integer"}, "endedAt": _TIME},
 )
+ACTIVITIES = record({"activities": _list_of(record({"at": _TIME, "type": _TEXT, "content": _TEXT}))})
 POLLED = record(
     {
         "work": _list_of(

@@ -23,8 +23,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class Resource:
     """One path and its methods."""
 
-    def __init__(self, path: str, endpoints: Mapping[str, Endpoint], names: Names, metrics: Metrics) -> None:
-        self.path = path
+    def __init__(self, endpoints: Mapping[str, Endpoint], names: Names, metrics: Metrics) -> None:
         self._endpoints = endpoints
         self._allowed = ", ".join(sorted({*endpoints, *(["HEAD"] if "GET" in endpoints else [])}))
         self._names = names
@@ -63,9 +62,7 @@ def build_app(endpoints: Sequence[Endpoint], names: Names, metrics: Metrics) -> 
     paths: dict[str, dict[str, Endpoint]] = {}
     for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method] = endpoint
-    routes: list[BaseRoute] = [
-        Route(path, Resource(path, methods, names, metrics)) for path, methods in paths.items()
-    ]
+    routes: list[BaseRoute] = [Route(path, Resource(methods, names, metrics)) for path, methods in paths.items()]
 
     async def no_route(scope: Scope, _receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

@@ -6,7 +6,7 @@ from donmai_daemon.clock import rfc3339
 from donmai_daemon.model.json import Json, JsonObject
 from donmai_daemon.platform.records.keys import KeyRecord
 from donmai_daemon.platform.records.mutations import MutationRecord, Transition
-from donmai_daemon.platform.records.work import SessionRecord
+from donmai_daemon.platform.records.work import Activity, SessionRecord
 from donmai_daemon.platform.service.hosts import HostView
 
 
@@ -112,3 +112,8 @@ def session_view(session: SessionRecord) -> JsonObject:
         "endedAt": None if session.ended_at is None else rfc3339(session.ended_at),
     }
     return view | {name: value for name, value in more.items() if value is not None}
+
+
+def activity_view(activity: Activity) -> JsonObject:
+    """Something that an agent told."""
+    return {"at": rfc3339(activity.at), "type": activity.kind, "content": activity.content}

@@ -8,6 +8,7 @@ from typing import cast
 from donmai_daemon.model.json import Json, JsonObject, int_or_none, text_or_none
 from donmai_daemon.model.mutation import MAX_ERROR_CHARS
 from donmai_daemon.platform.http.answers import (
+    ACTIVITIES,
     DETAIL,
     LOCK,
     MOVED,
@@ -29,8 +30,9 @@ from donmai_daemon.platform.http.bodies import (
 )
 from donmai_daemon.platform.http.credentials import Credentials
 from donmai_daemon.platform.http.endpoint import Call, Endpoint, Reply
+from donmai_daemon.platform.http.paging import LIMIT, read_limit
 from donmai_daemon.platform.http.schema import check
-from donmai_daemon.platform.http.views import session_view
+from donmai_daemon.platform.http.views import activity_view, session_view
 from donmai_daemon.platform.records.work import SessionStatus
 from donmai_daemon.platform.service.callers import Voice, visible
 from donmai_daemon.platform.service.details import Details
@@ -89,6 +91,17 @@ class WorkRoutes:
                 answer=OK,
                 refusals=(403, 404, 409),
                 conflict=SESSION_CONFLICT,
+            ),
+            Endpoint(
+                method="GET",
+                path=f"{one}/activity",
+                operation="listActivity",
+                handler=self.activities,
+                summary="The newest things that the agent told, oldest of them first",
+                credential="key",
+                query={"limit": LIMIT},
+                answer=ACTIVITIES,
+                refusals=(400, 403, 404),
             ),
             Endpoint(
                 method="POST",
@@ -208,6 +221,15 @@ class WorkRoutes:
         session_id = call.path["sessionId"]
         visible(await self._queue.find(session_id), key.org_id)
         return Reply(session_view(await self._queue.stop(session_id, key.label)))
+
+    async def activities(self, call: Call) -> Reply:
+        key = await self._credentials.key(call)
+        require(key, READERS)
+        session_id = call.path["sessionId"]
+        limit = read_limit(call, default=100)
+        visible(await self._queue.find(session_id), key.org_id)
+        told: list[Json] = [activity_view(one) for one in await self._queue.activities(session_id, limit)]
+        return Reply({"activities": told})
 
     async def report(self, call: Call) -> Reply:
         voice, body = await self._voice(call, SESSION_STATUS)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from donmai_daemon.clock import Clock
 from donmai_daemon.model.secret import Secret
 from donmai_daemon.platform.conditions import Absent, Forbidden, Unauthorized
-from donmai_daemon.platform.identifiers import KEY_PREFIX, LEGACY_KEY_PREFIX, Names
+from donmai_daemon.platform.identifiers import KEY_PREFIX, Names
 from donmai_daemon.platform.records.keys import KeyRecord, Role
 from donmai_daemon.platform.store.ports import KeyStore
 
@@ -71,7 +71,7 @@ class Keys:
         if text is None:
             raise Unauthorized("an API key is needed: Authorization: Bearer rsk_live_…")
         found = None
-        if text.startswith((KEY_PREFIX, LEGACY_KEY_PREFIX)):
+        if text.startswith(KEY_PREFIX):
             found = await self._store.key_by_digest(digest_of(text))
         if found is None:
             raise Unauthorized("the API key is not good")
