@@ -16,8 +16,8 @@ from donmai_daemon.errors import (
     PlatformAnswerInvalid,
     PlatformRefused,
     PlatformUnreachable,
-    WrongState,
     UsageError,
+    WrongState,
 )
 from donmai_daemon.model.json import text_or_none
 
