@@ -18,8 +18,8 @@ test: $(VENV)/.installed-dev check tests
 check: lint types
 
 lint: $(VENV)/.installed-dev
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests bench packaging
+	$(BIN)/ruff format --check src tests bench packaging
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
