@@ -172,7 +172,7 @@ def enqueue_session(machine: Machine) -> str:
     """Work for the machine, begun by it; the session's id."""
     made = machine.run(
         *("donmai", "platform", "work", "enqueue", "--data-dir", "/srv/platform", "--org", "acme", "--json"),
-        *("--project", "alpha", "--repository", "/srv/repository", "--prompt", "wait"),
+        *("--project", "alpha", "--repository", "https://github.com/acme/alpha.git", "--prompt", "wait"),
     )
     session = json.loads(made)["sessionId"]
     machine.wait("the session runs", lambda: machine.try_("pgrep", "--exact", "sleep").code == 0, 60)
@@ -193,8 +193,9 @@ def test_a_stop_lets_a_session_end(machine: Machine) -> None:
     machine.run(
         "sh",
         "-ec",
-        "git init --quiet /srv/repository; cd /srv/repository; git config user.email a@b.c; git config user.name a; "
-        "git commit --quiet --allow-empty -m first; chown -R donmai: /srv/repository; "
+        "git init --quiet /srv/alpha.git; cd /srv/alpha.git; git config user.email a@b.c; git config user.name a; "
+        "git commit --quiet --allow-empty -m first; chown -R donmai: /srv/alpha.git; "
+        "git config --system url.file:///srv/.insteadOf https://github.com/acme/; "
         f'printf \'\n[agent]\ncommand = ["sleep", "5"]\n\' >>{CONFIG}; systemctl reload {UNIT}',
     )
     machine.wait("a beat is accepted", lambda: ready(machine), 60)
