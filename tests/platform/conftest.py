@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from tests.support.platform import PlatformProcess, TestWorker
+from tests.support.servers import Servers
+from tests.support.servers import servers as running_servers
 
-STORES = ("sqlite",)
+STORES = ("sqlite", "scaled")
 
 
 @dataclass(frozen=True)
@@ -23,22 +26,43 @@ class Org:
     worker: str
 
 
+@dataclass(frozen=True)
+class StoreKind:
+    """The kind of store under test; the embedded one needs no servers."""
+
+    servers: Servers | None
+
+    @property
+    def embedded(self) -> bool:
+        return self.servers is None
+
+    def options(self, directory: Path) -> list[str]:
+        """An empty store: the options of `donmai platform` that name it."""
+        return ["--data-dir", str(directory / "platform")] if self.servers is None else self.servers.new_store()
+
+
 def platform_on(
-    store: str, directory: Path, *options: str, environ: Mapping[str, str] | None = None
+    store: StoreKind, directory: Path, *options: str, environ: Mapping[str, str] | None = None
 ) -> PlatformProcess:
-    """A platform on the kind of store named, not yet started."""
-    assert store == "sqlite"
-    return PlatformProcess.embedded(directory, options, environ)
+    """A platform on an empty store of the kind, not yet started."""
+    return PlatformProcess(store.options(directory), directory / "platform.log", options, environ)
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """PostgreSQL and Redis, for all tests of this process."""
+    with running_servers(os.environ) as running:
+        yield running
 
 
 @pytest.fixture(scope="module", params=STORES)
-def store(request: pytest.FixtureRequest) -> str:
-    """The kind of store."""
-    return str(request.param)
+def store(request: pytest.FixtureRequest) -> StoreKind:
+    """The kind of store. The servers are started by the first test that needs them."""
+    return StoreKind(None if request.param == "sqlite" else request.getfixturevalue("servers"))
 
 
 @pytest.fixture(scope="module")
-def platform(store: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformProcess]:
+def platform(store: StoreKind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformProcess]:
     """A platform that serves, with a rate limit out of the way."""
     with platform_on(store, tmp_path_factory.mktemp("platform"), "--rate-limit", "100000") as running:
         yield running

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jwt
 import pytest
-from tests.platform.conftest import Org, platform_on
+from tests.platform.conftest import Org, StoreKind, platform_on
 from tests.support.platform import Answer, PlatformProcess, TestWorker
 
 from donmai_daemon.model.json import Json, JsonObject
@@ -24,7 +24,7 @@ LEGACY = "legacy-worker-key"
 
 
 @pytest.fixture(scope="module")
-def platform(store: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformProcess]:
+def platform(store: StoreKind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformProcess]:
     """A platform with a public address and a legacy key."""
     options = ("--public-url", "https://platform.example/", "--legacy-org", "acme", "--rate-limit", "100000")
     directory: Path = tmp_path_factory.mktemp("platform")
@@ -175,7 +175,7 @@ def test_a_superseded_worker_is_gone_but_its_runner_is_not(
     assert detail(platform, session, now.token).body["workerId"] == former.worker_id
 
 
-def test_tokens_expire(store: str, tmp_path: Path) -> None:
+def test_tokens_expire(store: StoreKind, tmp_path: Path) -> None:
     """With a short `--token-ttl` a token is refused once its time is over, and the key gets a new one."""
     with platform_on(store, tmp_path, "--token-ttl", "1") as brief:
         key = brief.make_key("worker")

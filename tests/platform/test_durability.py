@@ -8,14 +8,14 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.platform.conftest import platform_on
+from tests.platform.conftest import StoreKind, platform_on
 from tests.support.platform import PARAMS, PlatformProcess, TestWorker
 
 from donmai_daemon.model.json import Json
 
 
 @pytest.fixture
-def mortal(store: str, tmp_path: Path) -> Iterator[PlatformProcess]:
+def mortal(store: StoreKind, tmp_path: Path) -> Iterator[PlatformProcess]:
     """A platform that is killed and started again."""
     with platform_on(store, tmp_path, "--rate-limit", "100000") as running:
         yield running

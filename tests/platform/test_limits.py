@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.platform.conftest import Org, make_org, platform_on
+from tests.platform.conftest import Org, StoreKind, make_org, platform_on
 from tests.support.platform import PARAMS, PlatformProcess, TestWorker
 
 from donmai_daemon.model.json import Json, JsonObject
@@ -17,7 +17,7 @@ from donmai_daemon.platform.http.limits import RateLimiter
 
 
 @pytest.fixture
-def strict(store: str, tmp_path: Path) -> Iterator[PlatformProcess]:
+def strict(store: StoreKind, tmp_path: Path) -> Iterator[PlatformProcess]:
     """A platform that takes 1 request a second of each credential, 5 at once."""
     with platform_on(store, tmp_path, "--rate-limit", "1") as running:
         yield running
@@ -118,7 +118,7 @@ def test_health_and_numbers_need_no_credential(platform: PlatformProcess, worker
     assert 'donmai_platform_request_seconds_bucket{operation="heartbeat",le="+Inf"}' in metrics.text
 
 
-def test_no_secret_is_logged(store: str, tmp_path: Path) -> None:
+def test_no_secret_is_logged(store: StoreKind, tmp_path: Path) -> None:
     """At the most talkative level, no key, token, prompt, environment value or signing secret is in the log."""
     with platform_on(
         store, tmp_path, "--log-level", "debug", environ={"WORKER_API_KEY": "legacy-secret"}

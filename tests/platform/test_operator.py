@@ -152,7 +152,9 @@ def test_presence_follows_from_missed_beats(quick: PlatformProcess) -> None:
         if not seen or seen[-1] != status:
             seen.append(status)
     assert seen == ["online", "stale", "offline"]
-    assert time.monotonic() - begun >= 2.0
+    assert (
+        time.monotonic() - begun >= 1.9
+    )  # 10 beats of 0.2 s; the platform's clock is not the one that measures here
     quick.beat(worker)
     assert quick.hosts(admin)[0]["status"] == "online"
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.platform.conftest import make_org, platform_on
+from tests.platform.conftest import StoreKind, make_org, platform_on
 from tests.support.daemon import DaemonProcess, Machine, config_for, eventually
 from tests.support.platform import PARAMS, PlatformProcess
 
@@ -17,7 +17,7 @@ from donmai_daemon.model.json import JsonObject
 
 
 @pytest.fixture
-def usual(store: str, tmp_path: Path) -> Iterator[PlatformProcess]:
+def usual(store: StoreKind, tmp_path: Path) -> Iterator[PlatformProcess]:
     """A platform with the usual interval of 30 s: whatever comes sooner comes because a held beat was ended."""
     with platform_on(store, tmp_path) as running:
         yield running

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.platform.conftest import Org, make_org, platform_on
+from tests.platform.conftest import Org, StoreKind, make_org, platform_on
 from tests.support.platform import Answer, PlatformProcess, TestWorker
 
 from donmai_daemon.model.json import Json, JsonObject
@@ -143,6 +143,14 @@ def test_room_is_what_the_beat_leaves(platform: PlatformProcess, workplace: Org)
     assert poll(platform, worker) == []
     platform.operated("host", "status", worker.host_id, "ok")
     assert len(poll(platform, worker)) == 1
+
+
+def test_a_former_workers_last_words_do_not_bind_the_new_one(platform: PlatformProcess, workplace: Org) -> None:
+    """A daemon that said it was draining, ended and registered again is offered work before its first beat."""
+    former = platform.register(workplace.worker, "restarted")
+    platform.beat(former, status="draining", maxSessions=0)
+    put(platform, workplace)
+    assert len(poll(platform, platform.register(workplace.worker, "restarted"))) == 1
 
 
 def test_work_goes_to_machines_that_take_its_project(platform: PlatformProcess, workplace: Org) -> None:
@@ -289,20 +297,28 @@ def test_a_former_worker_finishes_its_sessions(platform: PlatformProcess, workpl
 
 
 def test_activity_is_kept(platform: PlatformProcess, workplace: Org) -> None:
-    """The owner's activities are taken, others' types refused with the field's name."""
+    """The owner's activities are taken and shown to members, other types refused with the field's name."""
     worker = platform.register(workplace.worker)
     session = put(platform, workplace)
     poll(platform, worker)
     for kind in ("thought", "action", "response", "error"):
         activity: JsonObject = {"type": kind, "content": "c" * 1000}
         assert tell(platform, worker, session, "activity", activity=activity).status == 200
+    path = f"/api/sessions/{session}/activity"
+    told = platform.call("GET", path, workplace.member).list_of("activities")
+    assert [one["type"] for one in told] == ["thought", "action", "response", "error"]
+    assert [one["type"] for one in platform.call("GET", f"{path}?limit=2", workplace.member).list_of("activities")] == [
+        "response", "error",
+    ]  # fmt: skip
+    assert platform.call("GET", f"{path}?limit=0", workplace.member).status == 400
+    assert platform.call("GET", path, workplace.worker).status == 403
     wrong: JsonObject = {"type": "song", "content": "la"}
     refused = tell(platform, worker, session, "activity", activity=wrong)
     assert (refused.status, refused.text_of("error")[:14]) == (400, "activity.type:")
 
 
 @pytest.fixture
-def hasty(store: str, tmp_path: Path) -> Iterator[PlatformProcess]:
+def hasty(store: StoreKind, tmp_path: Path) -> Iterator[PlatformProcess]:
     """A platform on which claims lapse within seconds."""
     with platform_on(
         store, tmp_path, "--claim-timeout", "1.2", "--lease", "1.6", "--rate-limit", "100000"

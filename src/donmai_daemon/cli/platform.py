@@ -195,6 +195,14 @@ def _place() -> Parser:
     place.add_argument(
         "--data-dir", metavar="D", help="directory of the embedded store (default: $XDG_STATE_HOME/donmai-platform)"
     )
+    place.add_argument(
+        "--database-url",
+        metavar="URL",
+        help="PostgreSQL of the scaled store: postgresql://…; goes with --redis-url",
+    )
+    place.add_argument(
+        "--redis-url", metavar="URL", help="Redis of the scaled store: redis://…; goes with --database-url"
+    )
     return place
 
 

@@ -13,9 +13,11 @@ import anyio
 
 from donmai_daemon.cli.endpoints import home
 from donmai_daemon.clock import SystemClock
+from donmai_daemon.errors import UsageError
 from donmai_daemon.log.setup import setup
+from donmai_daemon.model.secret import Secret
 from donmai_daemon.platform.identifiers import Names
-from donmai_daemon.platform.store.location import Location, open_store
+from donmai_daemon.platform.store.location import Directory, Location, Servers, open_store
 from donmai_daemon.platform.store.opened import Opened
 
 if TYPE_CHECKING:
@@ -28,12 +30,20 @@ NAMES = Names()
 
 
 def location(arguments: Namespace, console: Console) -> Location:
-    """What `--data-dir` says, else the usual place."""
+    """What the options say, else the usual place. Raises `UsageError` where they contradict each other."""
+    if arguments.database_url or arguments.redis_url:
+        if arguments.data_dir:
+            raise UsageError(
+                "--data-dir names the embedded store: it does not go with --database-url and --redis-url"
+            )
+        if not (arguments.database_url and arguments.redis_url):
+            raise UsageError("--database-url and --redis-url go together: the scaled store needs both servers")
+        return Servers(Secret(arguments.database_url), Secret(arguments.redis_url))
     if arguments.data_dir:
-        return Location(Path(arguments.data_dir).absolute())
+        return Directory(Path(arguments.data_dir).absolute())
     base = console.environ.get("XDG_STATE_HOME", "")
     state = Path(base) if base.startswith("/") else home(console.environ) / ".local" / "state"
-    return Location(state / "donmai-platform")
+    return Directory(state / "donmai-platform")
 
 
 def with_store(arguments: Namespace, console: Console, act: Callable[[Opened], Awaitable[int]]) -> int:

@@ -47,6 +47,11 @@ class LocalWakeups:
         for waiter in list(islice(self._waiters.get(topic, ()), most)):
             waiter(topic)
 
+    def wake_all(self) -> None:
+        """Wake every waiter: any news may have been missed."""
+        for topic in list(self._waiters):
+            self.wake(topic)
+
     @contextmanager
     def waiting(self, waiter: Waiter, topics: Sequence[str]) -> Iterator[None]:
         """Have `waiter` called for any of `topics`. Begin to wait before you look, and no news falls between."""

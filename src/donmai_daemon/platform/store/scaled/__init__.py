@@ -1,0 +1,1 @@
+"""The scaled store: PostgreSQL for what is on record, Redis for the queue, and any number of processes that serve."""

@@ -1,0 +1,111 @@
+"""Hosts and workers in PostgreSQL."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from donmai_daemon.model.wire import HostStatus
+from donmai_daemon.platform.records.hosts import HostRecord, NewRegistration, WorkerRecord
+from donmai_daemon.platform.store.scaled.database import Database, Transaction
+from donmai_daemon.platform.store.sqlite.codec import (
+    dump,
+    host_record,
+    milliseconds,
+    stored_admission,
+    text,
+    worker_record,
+)
+
+
+class PostgresHosts:
+    """Implements `HostStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def register(self, registration: NewRegistration) -> str:
+        return await self._database.write(lambda transaction: _register(transaction, registration))
+
+    async def worker(self, worker_id: str) -> WorkerRecord | None:
+        row = await self._database.row("worker", id=worker_id)
+        return None if row is None else worker_record(row)
+
+    async def host(self, org_id: str, host_id: str) -> HostRecord | None:
+        row = await self._database.row("host", id=host_id)
+        return host_record(row) if row is not None and row["org_id"] == org_id else None
+
+    async def hosts(self, org_id: str | None, after: str, limit: int) -> list[HostRecord]:
+        rows = await self._database.rows("hosts", org_id=org_id, after=after, limit=limit)
+        return [host_record(row) for row in rows]
+
+    async def set_host_status(self, host_id: str, status: HostStatus, at: datetime, by: str) -> HostRecord | None:
+        async def write(transaction: Transaction) -> HostRecord | None:
+            await transaction.row("lock_host", id=host_id)
+            before = await transaction.row("host", id=host_id)
+            if before is None:
+                return None
+            await set_status(transaction, host_record(before), status, milliseconds(at), by)
+            after = await transaction.row("host", id=host_id)
+            return None if after is None else host_record(after)
+
+        return await self._database.write(write)
+
+    async def remove_host(self, host_id: str, at: datetime, by: str) -> HostRecord | None:
+        async def write(transaction: Transaction) -> HostRecord | None:
+            await transaction.row("lock_host", id=host_id)
+            row = await transaction.row("host", id=host_id)
+            if row is None:
+                return None
+            stamp = milliseconds(at)
+            await transaction.run("remove_host", id=host_id, at=stamp)
+            for cancelled in await transaction.rows("cancel_mutations_of_host", host_id=host_id, at=stamp):
+                await transaction.audit(text(cancelled, "id"), stamp, by, "pending", "cancelled")
+            await transaction.audit(host_id, stamp, by, "registered", "removed")
+            return host_record(row)
+
+        return await self._database.write(write)
+
+
+async def set_status(transaction: Transaction, host: HostRecord, status: HostStatus, at: int, by: str) -> None:
+    """Change what beats of `host` are told, and say who did it."""
+    await transaction.run("set_host_status", id=host.id, status=dump(status.to_json()))
+    if host.status.status != status.status:
+        await transaction.audit(host.id, at, by, host.status.status, status.status)
+
+
+async def _register(transaction: Transaction, registration: NewRegistration) -> str:
+    # 1. Daemon A registers (org, machine): no host is found, one is made.   2. Daemon B, a clone with the same machine
+    # id, registers: the host is found.   3. B's worker becomes the current one, A's is superseded. One transaction
+    # each, and those of one machine take turns, so there is no order in which the machine gets two hosts or the host two
+    # current workers.
+    await transaction.row("lock_machine", org_id=registration.org_id, machine_id=registration.machine_id)
+    found = await transaction.row("host_of_machine", org_id=registration.org_id, machine_id=registration.machine_id)
+    at = milliseconds(registration.at)
+    host_id = registration.host_id if found is None else text(found, "id")
+    admission = registration.admission
+    await transaction.run(
+        "insert_host" if found is None else "update_host",
+        host_id=host_id,
+        org_id=registration.org_id,
+        machine_id=registration.machine_id,
+        hostname=registration.hostname,
+        version=registration.version,
+        region=registration.region,
+        capacity=registration.capacity,
+        worker_id=registration.worker_id,
+        admission_digest=None if admission is None else admission.digest,
+        admission=None if admission is None else stored_admission(admission),
+        details=dump(registration.details),
+        at=at,
+    )
+    await transaction.run(
+        "insert_worker", worker_id=registration.worker_id, host_id=host_id, key_id=registration.key_id, at=at
+    )
+    await transaction.audit(
+        host_id,
+        at,
+        registration.key_id,
+        None if found is None else text(found, "worker_id"),
+        registration.worker_id,
+    )
+    return host_id

@@ -1,0 +1,6 @@
+-- Replace the value of KEYS[1] by ARGV[2] for ARGV[3] milliseconds where it is still ARGV[1] ("": absent). 1: done.
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then
+  return 0
+end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1

@@ -1,0 +1,51 @@
+"""The scaled store, put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from donmai_daemon.clock import Clock
+from donmai_daemon.model.secret import Secret
+from donmai_daemon.platform.store.opened import Opened, Serving
+from donmai_daemon.platform.store.scaled.beats import ScaledBeats
+from donmai_daemon.platform.store.scaled.database import Database
+from donmai_daemon.platform.store.scaled.hosts import PostgresHosts
+from donmai_daemon.platform.store.scaled.keys import PostgresKeys
+from donmai_daemon.platform.store.scaled.liveness import RedisLiveness
+from donmai_daemon.platform.store.scaled.mutations import PostgresMutations
+from donmai_daemon.platform.store.scaled.redis_client import RedisClient
+from donmai_daemon.platform.store.scaled.wakeups import RedisWakeups, SharedWakeups
+from donmai_daemon.platform.store.scaled.work import RedisWork
+
+
+class ScaledStore(PostgresKeys, PostgresHosts, ScaledBeats, PostgresMutations, RedisWork, RedisLiveness):
+    """Implements `Store`. Each base does one protocol; no transaction needs both servers."""
+
+    def __init__(self, database: Database, redis: RedisClient) -> None:
+        self._database = database
+        self._redis = redis
+
+    async def ready(self) -> None:
+        await self._database.ready()
+        await self._redis.do("SET", "ready", 1, "PX", 1000)
+
+
+@asynccontextmanager
+async def open_scaled(database_url: Secret, redis_url: Secret) -> AsyncIterator[Opened]:
+    """Open the store for a verb. Raises `StoreUnusable`."""
+    async with Database.open(database_url) as database, RedisClient.open(redis_url) as redis:
+        yield Opened(ScaledStore(database, redis), RedisWakeups(redis))
+
+
+@asynccontextmanager
+async def serve_scaled(database_url: Secret, redis_url: Secret, clock: Clock) -> AsyncIterator[Serving]:
+    """Open the store for one of the processes that answer beats. Raises `StoreUnusable`."""
+    async with Database.open(database_url) as database, RedisClient.open(redis_url) as redis:
+        wakeups = SharedWakeups(redis)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(wakeups.listen_for_ever, clock)
+            yield Serving(ScaledStore(database, redis), wakeups)
+            tasks.cancel_scope.cancel()
