@@ -23,7 +23,7 @@ from donmai_daemon.model.mutation import MutationRequest, Verdict
 from donmai_daemon.model.registration import HostInfo, Registration
 from donmai_daemon.model.secret import Secret
 from donmai_daemon.model.status import Occupancy
-from donmai_daemon.model.wire import BeatAnswer
+from donmai_daemon.model.wire import Beat, BeatAnswer
 from donmai_daemon.runtime.beats import BeatDesk, Received
 from donmai_daemon.runtime.conditions import Conditions
 from donmai_daemon.runtime.heartbeat import Heartbeat
@@ -372,3 +372,27 @@ async def test_projects_changed_are_reported_in_full_again(tmp_path: Path) -> No
         first = r.beats()[0]
         assert first["allowlist"] == [{"id": "a", "repository": "https://x.test/a"}]
         assert first["enabledProjectIds"] == ["a"]
+
+
+async def test_news_that_comes_while_a_beat_is_composed_is_not_held_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A beat that was composed just before something had to be told is not held: the next one tells it at once."""
+    hold = anyio.Event()
+    compose = BeatDesk.compose
+    composed = 0
+
+    async def interrupted(desk: BeatDesk, worker_id: str) -> Beat:
+        nonlocal composed
+        beat = await compose(desk, worker_id)
+        composed += 1
+        if composed == 2:
+            r.heartbeat.tell_now()
+        return beat
+
+    monkeypatch.setattr(BeatDesk, "compose", interrupted)
+    async with rig(
+        tmp_path, ok(heldBeats=True), ok(heldBeats=True), answer({"acknowledged": True}, release=hold)
+    ) as r:
+        await r.platform.requests(4)
+        assert "prefer" not in r.platform.heard[2].headers

@@ -176,7 +176,8 @@ class Heartbeat:
         self._last_body = body
         self._last_sent_at = rfc3339(self._clock.now())
         self._step("beat.composed")
-        hold = wait if not beat.acks and not beat.full_report else None
+        # Something to tell may have come up while the beat was composed: it must not wait behind a beat without it.
+        hold = wait if not beat.acks and not beat.full_report and not self._early else None
         started = self._clock.monotonic()
         with anyio.CancelScope() as scope:
             self._sending, self._held = scope, hold is not None
