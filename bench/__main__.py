@@ -12,7 +12,7 @@ def main() -> None:
     print()
     beats.main()
     print()
-    footprint.show(dict(footprint.measure(IDLE_SECONDS)))
+    footprint.show(dict(footprint.measure(IDLE_SECONDS, peers=False)))
 
 
 if __name__ == "__main__":
