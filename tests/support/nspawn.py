@@ -84,14 +84,12 @@ class Machine:
         assert done.code == 0, f"{' '.join(argv)} ended with {done.code}\n{done.out}{done.err}"
         return done.out
 
-    def start(self, *argv: str) -> subprocess.Popen[str]:
+    def start(self, *argv: str) -> subprocess.Popen[bytes]:
         """A command that goes on while others run; the caller waits for it."""
         return subprocess.Popen(
             ["nsenter", "--target", str(self._leader), "--all", "--", *_ENVIRONMENT, *argv],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+            stdout=subprocess.DEVNULL,
         )
 
     def shown(self, unit: str, name: str) -> str:
