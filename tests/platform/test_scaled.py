@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
+import redis
 from tests.platform.conftest import Org, make_org
 from tests.platform.test_held_beats import holding
 from tests.platform.test_races import CLIENTS, race
@@ -72,10 +73,10 @@ class Mortal:
 @pytest.fixture(scope="module")
 def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mortal]:
     """Servers of this module only."""
-    with own_servers() as (postgres, redis):
-        options = Servers(postgres.url, redis.url).new_store()
+    with own_servers() as (postgres, redis_server):
+        options = Servers(postgres.url, redis_server.url).new_store()
         with pair_on(options, tmp_path_factory.mktemp("mortal")) as pair:
-            yield Mortal(pair, postgres, redis)
+            yield Mortal(pair, postgres, redis_server)
 
 
 def test_processes_that_start_together_share_one_store(servers: Servers, tmp_path: Path) -> None:
@@ -242,6 +243,19 @@ def test_a_held_beat_outlives_redis(mortal: Mortal) -> None:
         mutation = pair.second.enqueue(pair.org.admin, worker.host_id)
         mortal.redis.process.start()
         assert [m["id"] for m in held.result(PATIENCE).list_of("pendingMutations")] == [mutation["id"]]
+
+
+def test_a_redis_that_forgets_is_warned_of(mortal: Mortal, tmp_path: Path) -> None:
+    """Sessions are kept in Redis, so one that does not log its writes to disk is named in the log of `serve`."""
+    client = redis.Redis.from_url(mortal.redis.url)
+    client.config_set("appendonly", "no")
+    try:
+        with PlatformProcess(mortal.pair.first.store, tmp_path / "log") as platform:
+            assert "redis.not_durable" in platform.log_text()
+    finally:
+        client.config_set("appendonly", "yes")
+        client.close()
+    assert "redis.not_durable" not in mortal.pair.first.log_text()
 
 
 def test_servers_that_are_not_there_are_named(tmp_path: Path) -> None:

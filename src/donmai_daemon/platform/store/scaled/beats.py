@@ -14,11 +14,8 @@ from donmai_daemon.platform.records.mutations import (
     BeatOutcome,
     SettledAck,
 )
-from donmai_daemon.platform.store.scaled.database import Database, Row, Transaction
-from donmai_daemon.platform.store.scaled.hosts import set_status
-from donmai_daemon.platform.store.scaled.redis_client import RedisClient
-from donmai_daemon.platform.store.scaled.work import waiting_key
-from donmai_daemon.platform.store.sqlite.codec import (
+from donmai_daemon.platform.store.codec import (
+    Row,
     admission,
     dump,
     host_record,
@@ -32,6 +29,10 @@ from donmai_daemon.platform.store.sqlite.codec import (
     stored_admission,
     text,
 )
+from donmai_daemon.platform.store.scaled.database import Database, Transaction
+from donmai_daemon.platform.store.scaled.hosts import set_status
+from donmai_daemon.platform.store.scaled.redis_client import RedisClient
+from donmai_daemon.platform.store.scaled.work import waiting_key
 from donmai_daemon.platform.undo import entry_before, subject
 
 

@@ -13,11 +13,10 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRe
 
 from donmai_daemon.model.secret import Secret
 from donmai_daemon.platform.conditions import StoreUnavailable, StoreUnusable
+from donmai_daemon.platform.store.codec import Row
 from donmai_daemon.platform.store.scaled.sql import query, sections
 
 T = TypeVar("T")
-Value: TypeAlias = str | int | None
-Row: TypeAlias = Mapping[str, Value]
 Connection: TypeAlias = psycopg.AsyncConnection[DictRow]
 
 _MOST_CONNECTIONS = 16

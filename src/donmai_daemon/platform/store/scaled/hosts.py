@@ -6,8 +6,7 @@ from datetime import datetime
 
 from donmai_daemon.model.wire import HostStatus
 from donmai_daemon.platform.records.hosts import HostRecord, NewRegistration, WorkerRecord
-from donmai_daemon.platform.store.scaled.database import Database, Transaction
-from donmai_daemon.platform.store.sqlite.codec import (
+from donmai_daemon.platform.store.codec import (
     dump,
     host_record,
     milliseconds,
@@ -15,6 +14,7 @@ from donmai_daemon.platform.store.sqlite.codec import (
     text,
     worker_record,
 )
+from donmai_daemon.platform.store.scaled.database import Database, Transaction
 
 
 class PostgresHosts:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from donmai_daemon.platform.records.keys import KeyRecord, SigningKey
+from donmai_daemon.platform.store.codec import key_record, milliseconds, signing_key
 from donmai_daemon.platform.store.scaled.database import Database, Transaction
-from donmai_daemon.platform.store.sqlite.codec import key_record, milliseconds, signing_key
 
 
 class PostgresKeys:

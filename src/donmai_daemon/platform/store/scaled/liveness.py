@@ -8,8 +8,8 @@ from typing import cast
 
 from donmai_daemon.platform.records.hosts import Liveness, is_outdated
 from donmai_daemon.platform.settings import whole_milliseconds
+from donmai_daemon.platform.store.codec import liveness, stored_liveness
 from donmai_daemon.platform.store.scaled.redis_client import RedisClient
-from donmai_daemon.platform.store.sqlite.codec import liveness, stored_liveness
 
 _KEPT = timedelta(days=7)
 

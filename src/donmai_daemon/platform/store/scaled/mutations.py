@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from donmai_daemon.platform.records.mutations import CancelOutcome, MutationRecord, Transition
-from donmai_daemon.platform.store.scaled.database import Database, Transaction
-from donmai_daemon.platform.store.sqlite.codec import (
+from donmai_daemon.platform.store.codec import (
     dump,
     milliseconds,
     mutation_record,
     optional_milliseconds,
     transition,
 )
+from donmai_daemon.platform.store.scaled.database import Database, Transaction
 
 
 class PostgresMutations:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from donmai_daemon.platform.records.work import SessionRecord
-from donmai_daemon.platform.store.sqlite.codec import milliseconds, session_record, session_values
-from donmai_daemon.platform.store.sqlite.database import Value
+from donmai_daemon.platform.store.codec import Value, milliseconds, session_record, session_values
 
 _NUMBERS = {
     "queued", "priority", "queued_at", "lease_until", "stop_requested", "nacks", "exit_code", "ended_at"

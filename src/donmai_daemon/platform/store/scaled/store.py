@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import anyio
+import structlog
 
 from donmai_daemon.clock import Clock
 from donmai_daemon.model.secret import Secret
+from donmai_daemon.platform.conditions import StoreUnavailable
 from donmai_daemon.platform.store.opened import Opened, Serving
 from donmai_daemon.platform.store.scaled.beats import ScaledBeats
 from donmai_daemon.platform.store.scaled.database import Database
@@ -44,8 +47,19 @@ async def open_scaled(database_url: Secret, redis_url: Secret) -> AsyncIterator[
 async def serve_scaled(database_url: Secret, redis_url: Secret, clock: Clock) -> AsyncIterator[Serving]:
     """Open the store for one of the processes that answer beats. Raises `StoreUnusable`."""
     async with Database.open(database_url) as database, RedisClient.open(redis_url) as redis:
+        await _warn_of_forgetting(redis)
         wakeups = SharedWakeups(redis)
         async with anyio.create_task_group() as tasks:
             await tasks.start(wakeups.listen_for_ever, clock)
             yield Serving(ScaledStore(database, redis), wakeups)
             tasks.cancel_scope.cancel()
+
+
+async def _warn_of_forgetting(redis: RedisClient) -> None:
+    """Sessions are in Redis only: without its log on disk, a crash of it takes those with it that it has not saved."""
+    try:
+        answer = cast("dict[str, str]", await redis.do("CONFIG", "GET", "appendonly"))
+    except StoreUnavailable:
+        return  # a hosted server that does not let itself be asked
+    if answer.get("appendonly") == "no":
+        structlog.get_logger("platform.store").warning("redis.not_durable", hint="set appendonly yes")

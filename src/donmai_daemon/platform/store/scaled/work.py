@@ -23,9 +23,9 @@ from urllib.parse import quote
 
 from donmai_daemon.model.json import JsonObject
 from donmai_daemon.platform.records.work import Activity, ClaimedWork, ClaimRequest, Decision, SessionRecord
+from donmai_daemon.platform.store.codec import dump, load, milliseconds, moment
 from donmai_daemon.platform.store.scaled.redis_client import Command, RedisClient
 from donmai_daemon.platform.store.scaled.session_hash import decoded, encoded
-from donmai_daemon.platform.store.sqlite.codec import dump, load, milliseconds, moment
 
 _MOST_CLAIMED = 500
 _KEPT_AFTER_END = timedelta(days=30)

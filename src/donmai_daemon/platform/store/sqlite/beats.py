@@ -14,7 +14,8 @@ from donmai_daemon.platform.records.mutations import (
     BeatOutcome,
     SettledAck,
 )
-from donmai_daemon.platform.store.sqlite.codec import (
+from donmai_daemon.platform.store.codec import (
+    Row,
     admission,
     dump,
     host_record,
@@ -28,7 +29,7 @@ from donmai_daemon.platform.store.sqlite.codec import (
     stored_admission,
     text,
 )
-from donmai_daemon.platform.store.sqlite.database import Database, Row, Transaction
+from donmai_daemon.platform.store.sqlite.database import Database, Transaction
 from donmai_daemon.platform.store.sqlite.hosts import set_status
 from donmai_daemon.platform.undo import entry_before, subject
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from donmai_daemon.platform.conditions import StoreUnavailable, StoreUnusable
+from donmai_daemon.platform.store.codec import Row
 from donmai_daemon.platform.store.sqlite.sql import query, sections
 from donmai_daemon.platform.store.sqlite.writer import Writer
 
 T = TypeVar("T")
-Value: TypeAlias = str | int | None
-Row: TypeAlias = Mapping[str, Value]
 FILE = "platform.db"
 
 _WRITER_WAITS_MS = 5000

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from donmai_daemon.model.wire import HostStatus
 from donmai_daemon.platform.records.hosts import HostRecord, NewRegistration, WorkerRecord
-from donmai_daemon.platform.store.sqlite.codec import (
+from donmai_daemon.platform.store.codec import (
     dump,
     host_record,
     milliseconds,

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import islice
 
 from donmai_daemon.platform.records.hosts import Liveness, is_outdated
-from donmai_daemon.platform.store.sqlite.codec import liveness, stored_liveness, text
+from donmai_daemon.platform.store.codec import liveness, stored_liveness, text
 from donmai_daemon.platform.store.sqlite.database import Database, Transaction
 
 _PAGE = 1000

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from donmai_daemon.platform.records.mutations import CancelOutcome, MutationRecord, Transition
-from donmai_daemon.platform.store.sqlite.codec import (
+from donmai_daemon.platform.store.codec import (
     dump,
     milliseconds,
     mutation_record,

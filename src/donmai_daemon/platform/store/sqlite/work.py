@@ -7,7 +7,7 @@ from datetime import datetime
 
 from donmai_daemon.model.json import JsonObject
 from donmai_daemon.platform.records.work import Activity, ClaimedWork, ClaimRequest, Decision, SessionRecord
-from donmai_daemon.platform.store.sqlite.codec import (
+from donmai_daemon.platform.store.codec import (
     dump,
     integer,
     load,

@@ -1,10 +1,11 @@
-"""Between rows and records: times are integers of milliseconds in the file, structured values are JSON."""
+"""Between rows and records, for every store: times are stored as integers of milliseconds, structured values as JSON."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from typing import TypeAlias, cast
 
 from donmai_daemon.model.json import Json, JsonObject
 from donmai_daemon.model.secret import Secret
@@ -13,7 +14,9 @@ from donmai_daemon.platform.records.hosts import AdmissionRecord, HostRecord, Li
 from donmai_daemon.platform.records.keys import KeyRecord, Role, SigningKey
 from donmai_daemon.platform.records.mutations import MutationRecord, MutationStatus, Transition
 from donmai_daemon.platform.records.work import SessionRecord, SessionStatus
-from donmai_daemon.platform.store.sqlite.database import Row, Value
+
+Value: TypeAlias = str | int | None
+Row: TypeAlias = Mapping[str, Value]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
