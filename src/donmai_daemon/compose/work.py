@@ -27,7 +27,8 @@ from donmai_daemon.sessions.reporter import Reporter
 from donmai_daemon.sessions.session import SessionTools
 from donmai_daemon.sessions.spawner import SessionFiles, Spawner
 
-RUNNER = (sys.executable, "-m", "donmai_daemon", "agent", "run")
+RUNNER = (sys.executable, "-I" if sys.flags.isolated else "-P", "-m", "donmai_daemon", "agent", "run")
+"""As isolated as this process is, and never with modules from the directory it happens to stand in."""
 
 
 @dataclass(slots=True)
