@@ -85,7 +85,10 @@ def measure(seconds: float, *, peers: bool = True) -> Iterator[tuple[str, Mappin
         yield "asyncio", as_row(idle(bare.pid, 5))
     yield "donmai", daemon(python, seconds)
     for name in PEERS if peers else ():
-        yield name, peer(name, seconds)
+        try:
+            yield name, peer(name, seconds)
+        except (OSError, subprocess.CalledProcessError) as error:
+            print(f"{name} cannot be measured here: {error}", file=sys.stderr)
 
 
 def daemon(python: Path, seconds: float) -> Mapping[str, float]:
