@@ -167,7 +167,7 @@ class Host:
         assert {row[1] for row in rows} == {"settled"}
 
 
-def run_case(
+def check_case(
     directory: Path,
     nursery: Nursery,
     platform: PlatformProcess,
@@ -203,7 +203,7 @@ def test_killed_daemon_ends_where_an_unharmed_one_does(
     delivery: Delivery,
 ) -> None:
     """Killed at this step, with the answer delivered this way: same file, one outcome for each mutation, none lost."""
-    run_case(tmp_path, nursery, platform, keys, story, point, count, delivery)
+    check_case(tmp_path, nursery, platform, keys, story, point, count, delivery)
 
 
 @pytest.mark.slow
@@ -219,7 +219,7 @@ def test_killed_daemon_in_every_other_case(
     delivery: Delivery,
 ) -> None:
     """The rest of the matrix, for `make crash`."""
-    run_case(tmp_path, nursery, platform, keys, story, point, count, delivery)
+    check_case(tmp_path, nursery, platform, keys, story, point, count, delivery)
 
 
 @pytest.mark.parametrize("story", ["add, remove, add", "pool.deleted"])
