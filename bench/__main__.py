@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import beats, edits, footprint
+from bench import api, beats, edits, footprint
 
 IDLE_SECONDS = 60.0
 
@@ -11,6 +11,8 @@ def main() -> None:
     edits.main()
     print()
     beats.main()
+    print()
+    api.main()
     print()
     footprint.show(dict(footprint.measure(IDLE_SECONDS, peers=False)))
 
