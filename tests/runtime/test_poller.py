@@ -80,6 +80,24 @@ async def test_nothing_is_claimed_while_nothing_could_begin() -> None:
         group.cancel_scope.cancel()
 
 
+async def test_a_place_that_comes_free_is_offered_at_once() -> None:
+    """Full, and free again, also while the poll that filled it is being taken: work that waits is asked for now."""
+    desk = Desk()
+    async with anyio.create_task_group() as group:
+        group.start_soon(desk.poller.run)
+        await anyio.wait_all_tasks_blocked()
+        await pass_time(desk, 1)
+        for freely in (False, False, True, True):
+            desk.open = freely
+            desk.poller.look_again()
+        await anyio.wait_all_tasks_blocked()
+        assert desk.polls == [0.0, 1.0]
+        desk.poller.look_again()
+        await pass_time(desk, 4.9)
+        assert desk.polls == [0.0, 1.0]
+        group.cancel_scope.cancel()
+
+
 async def test_word_of_work_is_followed_at_once() -> None:
     """A beat that says work waits does not wait for the interval."""
     desk = Desk()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.support.sessions import config, work_from
 
-from donmai_daemon.model.config import Admission, Cell, Config, ModelAccess, Policy
+from donmai_daemon.model.config import Admission, Cell, Config, ModelAccess, Policy, Project
 from donmai_daemon.model.json import Json, JsonObject
 from donmai_daemon.model.session import Refusal
 from donmai_daemon.ops.urls import repository_id
@@ -117,6 +117,14 @@ def test_work_may_need_no_repository() -> None:
     assert refusal(ask(requiresRepository=True)) == (
         "repository_not_allowed", "the work needs a repository and names none",
     )  # fmt: skip
+
+
+def test_a_path_is_that_path() -> None:
+    """The owner may write a directory of this machine; letters' case and `.git` tell directories apart."""
+    settings = replace(config(), projects={"alpha": Project("alpha", repositories=("/srv/Alpha",))})
+    assert isinstance(ask(settings, repository="/srv/Alpha/"), Admitted)
+    for other in ("/srv/alpha", "/srv/Alpha.git", "/srv/x/../Alpha", "srv/Alpha", "file:///srv/Alpha"):
+        assert refusal(ask(settings, repository=other))[0] == "repository_not_allowed"
 
 
 def test_all_routed_clones_what_can_be_cloned() -> None:

@@ -67,15 +67,16 @@ def test_wrong_projects_are_refused(text: str, key: str, reason: str) -> None:
         "git@github.com:acme/alpha.git",
         "deploy@10.0.0.1:x/y",
         "https://git.example.com:8443/~me/a+b.git",
+        "/srv/git/alpha",
     ],
 )
 def test_usual_repositories_are_accepted_in_silence(url: str) -> None:
-    """https, ssh and scp-like URLs need no comment."""
+    """https, ssh and scp-like URLs and absolute paths need no comment."""
     assert loaded(f'[projects.alpha]\nrepositories = ["{url}"]').warnings == ()
 
 
 @pytest.mark.parametrize(
-    "url", ["/srv/git/alpha", "file:///srv/git", "ext::sh -c true", "-oProxyCommand=x", "alpha"]
+    "url", ["../git/alpha", "file:///srv/git", "ext::sh -c true", "-oProxyCommand=x", "alpha"]
 )
 def test_exotic_repositories_are_kept_and_warned_of(url: str) -> None:
     """A person's own entry is not refused, but it is pointed at."""

@@ -45,6 +45,11 @@ def problem(url: str) -> str | None:
     return None
 
 
+def is_path(repository: str) -> bool:
+    """Is it an absolute path of this machine?"""
+    return repository.startswith("/")
+
+
 def _is_host_name(text: str) -> bool:
     return len(text) > 1 and text.lower() not in _SCHEMES
 

@@ -19,7 +19,7 @@ _MAX_RETRY_SECONDS = 60.0
 
 
 class Poller:
-    """Polls on the interval while `may_poll`; at once when told that work waits.
+    """Polls on the interval while `may_poll`; at once when told that work waits, and when `may_poll` comes true.
 
     `claim` is one poll, `take` starts or gives back everything it brought. A poll that is cancelled loses its answer;
     the platform queues again what it does not hear of.
@@ -43,12 +43,14 @@ class Poller:
         self._backoff = Backoff(rng)
         self._due = clock.monotonic()
         self._not_before = 0.0
+        self._could = False
         self._changed = anyio.Event()
         self.running = False
         self._log = structlog.get_logger("poller")
 
     def look_again(self) -> None:
         """What `may_poll` depends on has changed."""
+        self._look()
         self._changed.set()
 
     def work_waits(self) -> None:
@@ -68,10 +70,17 @@ class Poller:
 
     async def _wait(self) -> None:
         while True:
-            due = max(self._due, self._not_before) if self._may_poll() else None
+            due = max(self._due, self._not_before) if self._look() else None
             if not await wait_until(self._clock, due, self._changed):
                 return
             self._changed = anyio.Event()
+
+    def _look(self) -> bool:
+        """May a poll be made? A place that has come free is offered now, not an interval later: work may wait for it."""
+        could, self._could = self._could, self._may_poll()
+        if self._could and not could:
+            self._due = self._clock.monotonic()
+        return self._could
 
     async def _poll(self) -> None:
         try:

@@ -90,10 +90,12 @@ def _foreign(work: WorkItem, what: str) -> Refusal:
 
 def _can_be_cloned(repository: str) -> bool:
     """An accepted git URL, or an absolute path of this machine (all-routed: whatever the platform routes here)."""
-    return urls.problem(repository) is None or PurePosixPath(repository).is_absolute()
+    return urls.problem(repository) is None or urls.is_path(repository)
 
 
 def _same(one: str, other: str) -> bool:
+    if urls.is_path(one) or urls.is_path(other):
+        return PurePosixPath(one) == PurePosixPath(other)  # `/srv/a`, `/srv/A` and `/srv/a.git` are three directories
     return urls.normalise(_without_userinfo(one)) == urls.normalise(_without_userinfo(other))
 
 

@@ -63,6 +63,7 @@ def _repositories(name: str, value: object, findings: Findings) -> tuple[str, ..
             findings.problem(path, "must not be empty", hint="remove the element")
         else:
             good.append(url)
-            if not _USUAL_URL.fullmatch(url) and (trouble := urls.problem(url)):
-                findings.warning(path, f"{trouble}; kept as it is, but no session can use it")
+            # A path is for the owner to write: the platform can name a repository on this machine, not add one.
+            if not (_USUAL_URL.fullmatch(url) or urls.is_path(url)) and (trouble := urls.problem(url)):
+                findings.warning(path, f"{trouble}; kept as it is")
     return tuple(good)
