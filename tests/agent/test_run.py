@@ -115,6 +115,21 @@ def test_a_signal_stops_the_agent_in_good_order(
     assert (ran.code, ran.line["status"], ran.line["error"]) == (1, "stopped", f"by {number.name}")
 
 
+def test_what_has_ended_stays_ended(server: WorkServer, sandbox: Sandbox) -> None:
+    """The platform is away when the work is done, and the runner told to stop while it tries: it still was completed."""
+    server.add("ses_1")
+
+    def away(_method: str, path: str, body: JsonObject) -> tuple[int, JsonObject] | None:
+        return (503, {"error": "away"}) if path.endswith("/status") and body["status"] != "running" else None
+
+    server.before = away
+    runner = sandbox.start("ses_1", shell("exit 0"), hasty=True)
+    server.wait(lambda: len(statuses(server)) > 2)
+    runner.terminate()
+    ran = finish(runner)
+    assert (ran.code, ran.line["status"], ran.line["exitCode"]) == (0, "completed", 0)
+
+
 def test_the_agent_dies_with_its_runner(server: WorkServer, sandbox: Sandbox, tmp_path: Path) -> None:
     """Killed without warning, a runner takes its agent along."""
     server.add("ses_1")

@@ -145,6 +145,18 @@ def test_a_shown_session_shows_no_secret(tmp_path: Path) -> None:
     assert (done.code, done.err.splitlines()[0]) == (1, "error: no such session: x")
 
 
+def test_a_shown_session_says_how_it_stands(tmp_path: Path) -> None:
+    """What it is about comes from its detail, how it stands from the list."""
+
+    def daemon(request: Seen) -> bytes:
+        whole = request.path.endswith("/ses_1")
+        return answer(200, {"sessionId": "ses_1", "title": "Fix it"} if whole else {"sessions": [HANDLE]})
+
+    done, _ = host(tmp_path, daemon, "sessions", "show", "ses_1")
+    rows = dict(line.split(maxsplit=1) for line in done.out.splitlines())
+    assert (rows["State"], rows["Runner"], rows["Title"]) == ("running", "pid 7", "Fix it")
+
+
 def test_a_stop_says_how_it_went(tmp_path: Path) -> None:
     """Ended: exit 0 and how; not ended: exit 1 and why."""
     done, seen = host(

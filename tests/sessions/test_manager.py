@@ -151,7 +151,7 @@ async def test_a_stop_ends_one_session_and_no_other(server: WorkServer, tmp_path
         assert identify(agent_pid(tmp_path, "a")) is None
         assert identify(agent_pid(tmp_path, "b")) is not None
         assert (await home.reported("a")).outcome == "stopped"
-        assert server.jobs["a"].status == "stopped"
+        assert (server.jobs["a"].status, server.jobs["a"].error) == ("stopped", "because")
         assert await home.manager.stop("a", "again") == "already_ended"
         assert await home.manager.stop("nobody", "x") is None
         assert await home.manager.kill("b", None) is True

@@ -28,12 +28,16 @@ from donmai_daemon.link.client import PlatformClient
 from donmai_daemon.model.config import PlatformLink
 from donmai_daemon.model.json import JsonObject
 from donmai_daemon.model.secret import Secret
+from donmai_daemon.sessions.ending import reason_file
 
 FinalStatus: TypeAlias = Literal["completed", "failed", "stopped"]
 OpenClient: TypeAlias = Callable[[PlatformLink], PlatformClient]
 
 REPORT_SECONDS = 300.0
 """How long a status is tried to be posted."""
+
+HURRIED_REPORT_SECONDS = 8.0
+"""The same after a stop was asked: a daemon sends KILL 20 s after TERM, and the agent may have taken 10 of them."""
 
 COMPLETED, FAILED, PREFLIGHT = 0, 1, 2
 
@@ -100,7 +104,16 @@ class AgentRun:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             task_status.started()
             async for number in signals:
-                self._stop.ask("stopped", f"by {signal.Signals(number).name}")
+                self._stop.ask("stopped", self._reason() or f"by {signal.Signals(number).name}")
+
+    def _reason(self) -> str:
+        """What the daemon left beside the log before it sent the signal; "" where it was not the daemon."""
+        if self._options.log is None:
+            return ""
+        try:
+            return reason_file(self._options.log).read_text("utf-8", "replace")
+        except OSError:
+            return ""
 
     async def _session(self) -> RunResult:
         options = self._options
@@ -184,15 +197,30 @@ class AgentRun:
         more: JsonObject = {} if error is None else {"error": error}
         if result.exit_code is not None:
             more["exitCode"] = result.exit_code
+        async with anyio.create_task_group() as group:
+
+            async def hurry() -> None:
+                """Asked to stop, also while it reports: the result line comes in any case, before somebody sends a KILL."""
+                await self._stop.wait()
+                await self._clock.sleep(HURRIED_REPORT_SECONDS)
+                self._events.warning("agent.not_reported", status=status, reason="there was no more time for it")
+                group.cancel_scope.cancel()
+
+            group.start_soon(hurry)
+            await self._tell_end(platform, status, more)
+            group.cancel_scope.cancel()
+        return result
+
+    async def _tell_end(self, platform: PlatformSession, status: FinalStatus, more: JsonObject) -> None:
+        """The work has ended as it has, whether or not the platform can be told so. Beside a daemon, that will tell it."""
         try:
             await platform.report("finalizing", REPORT_SECONDS)
-        except PlatformRefused as refused:
-            self._events.info("agent.finalizing_refused", reason=refused.message)
+        except DonmaiError as refused:
+            self._events.info("agent.finalizing_not_reported", reason=refused.message)
         try:
             await platform.report(status, REPORT_SECONDS, more)
         except DonmaiError as unreported:
             self._events.warning("agent.not_reported", status=status, reason=unreported.message)
-        return result
 
     def _platform_session(self, client: PlatformClient, source: PlatformClient, detail: Detail) -> PlatformSession:
         async def renew(stale: Secret) -> Secret:

@@ -18,6 +18,7 @@ class Stop:
     def __init__(self) -> None:
         self.outcome: StopOutcome | None = None
         self.reason = ""
+        self._asked = anyio.Event()
         self._scopes: set[anyio.CancelScope] = set()
 
     @property
@@ -29,8 +30,13 @@ class Stop:
         if self.outcome is None:
             self.outcome = outcome
             self.reason = reason
+            self._asked.set()
             for scope in self._scopes:
                 scope.cancel()
+
+    async def wait(self) -> None:
+        """Until a stop is asked."""
+        await self._asked.wait()
 
     async def unless_asked(self, work: Awaitable[T]) -> T | None:
         """Do `work`, which is cancelled when a stop is asked (at once where one was); None where that cut it short."""

@@ -56,23 +56,17 @@ def _client(arguments: Namespace, console: Console) -> ControlClient:
 
 
 def _listed(arguments: Namespace, console: Console) -> int:
-    from donmai_daemon.cli.when import local
-
     answer = _client(arguments, console).get(_PATH)
     if arguments.json:
         console.json(answer)
         return 0
-    sessions = answer.get("sessions")
     rows = [
         (
-            text_or_none(session, "sessionId") or "",
-            text_or_none(session, "projectId") or "",
-            text_or_none(session, "state") or "",
-            str(int_or_none(session, "pid") or "-"),
-            local(text_or_none(session, "acceptedAt")),
+            text_or_none(handle, "sessionId") or "",
+            text_or_none(handle, "projectId") or "",
+            *_standing(handle),
         )
-        for session in (sessions if isinstance(sessions, list) else [])
-        if isinstance(session, dict)
+        for handle in _handles(answer)
     ]
     if rows:
         console.table(("SESSION", "PROJECT", "STATE", "PID", "ACCEPTED"), rows)
@@ -81,9 +75,26 @@ def _listed(arguments: Namespace, console: Console) -> int:
     return 0
 
 
+def _handles(answer: JsonObject) -> list[JsonObject]:
+    sessions = answer.get("sessions")
+    return [handle for handle in (sessions if isinstance(sessions, list) else []) if isinstance(handle, dict)]
+
+
+def _standing(handle: JsonObject) -> tuple[str, str, str]:
+    """State, process id and time of acceptance, for people."""
+    from donmai_daemon.cli.when import local
+
+    return (
+        text_or_none(handle, "state") or "",
+        str(int_or_none(handle, "pid") or "-"),
+        local(text_or_none(handle, "acceptedAt")),
+    )
+
+
 def _show(arguments: Namespace, console: Console) -> int:
+    client = _client(arguments, console)
     try:
-        detail = _client(arguments, console).get(f"{_PATH}/{quote(arguments.id, safe='')}")
+        detail = client.get(f"{_PATH}/{quote(arguments.id, safe='')}")
     except DaemonRefused as error:
         if error.status != 404:
             raise
@@ -96,11 +107,18 @@ def _show(arguments: Namespace, console: Console) -> int:
 
         console.json(redact(detail))
         return 0
+    handle: JsonObject = next(
+        (handle for handle in _handles(client.get(_PATH)) if handle.get("sessionId") == arguments.id), {}
+    )
+    state, pid, accepted = _standing(handle) if handle else ("", "", "")
     profile = detail.get("resolvedProfile")
     chosen: JsonObject = profile if isinstance(profile, dict) else {}
     console.fields(
         [
             ("Session", text_or_none(detail, "sessionId") or ""),
+            ("State", state),
+            ("Runner", f"pid {pid}" if pid else ""),
+            ("Accepted", accepted),
             ("Project", text_or_none(detail, "projectId") or ""),
             ("Issue", text_or_none(detail, "issueIdentifier") or ""),
             ("Title", text_or_none(detail, "title") or ""),

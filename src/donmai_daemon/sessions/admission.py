@@ -95,7 +95,8 @@ def _can_be_cloned(repository: str) -> bool:
 
 def _same(one: str, other: str) -> bool:
     if urls.is_path(one) or urls.is_path(other):
-        return PurePosixPath(one) == PurePosixPath(other)  # `/srv/a`, `/srv/A` and `/srv/a.git` are three directories
+        # `/srv/a`, `/srv/A` and `/srv/a.git` are three directories.
+        return PurePosixPath(one) == PurePosixPath(other)
     return urls.normalise(_without_userinfo(one)) == urls.normalise(_without_userinfo(other))
 
 

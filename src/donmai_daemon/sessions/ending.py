@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import anyio
@@ -18,6 +19,11 @@ How: TypeAlias = Literal["terminated", "killed"]
 _ROUNDS = 100
 _ROUND_SECONDS = 0.2
 _LOOK_SECONDS = 0.01
+
+
+def reason_file(log: Path) -> Path:
+    """Beside a session's log: why it is ended, for its runner to report. Written before the TERM, by whoever sends it."""
+    return log.with_suffix(".reason")
 
 
 async def end(root: ProcessId, mark: str, grace: float = TERM_SECONDS) -> How:

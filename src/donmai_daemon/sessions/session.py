@@ -115,6 +115,9 @@ class Session:
             self._log.info("session.stopping", reason=reason)
         process = self.record.process
         if process is not None and not self.ended.is_set():
+            await self._tools.store.run(
+                self._tools.spawner.leave_reason, self.record.session_id, self.stop_reason[:_MAX_ERROR]
+            )
             self.how = await end(process, self.record.mark, self._tools.term_seconds)
         await self.ended.wait()
         return self.how or "terminated"

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from donmai_daemon.model.config import Config
+from donmai_daemon.sessions.ending import reason_file
 from donmai_daemon.sessions.processes import MARK_VARIABLE, ProcessId, identify_child
 
 GATE_VARIABLE = "DONMAI_START_GATE"
@@ -61,9 +62,9 @@ class SessionFiles:
         return self.directory / "logs" / f"{session_id}.result"
 
     def remove(self, session_id: str) -> None:
-        """Remove log and result of a session that is forgotten. The worktree is a person's to remove."""
+        """Remove log, result and reason of a session that is forgotten. The worktree is a person's to remove."""
         log = self.log(session_id)
-        for path in (log, log.with_name(log.name + ".1"), self.result(session_id)):
+        for path in (log, log.with_name(log.name + ".1"), reason_file(log), self.result(session_id)):
             with contextlib.suppress(OSError):
                 path.unlink()
 
@@ -113,6 +114,7 @@ class Spawner:
         log = self.files.log(session_id)
         log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.files.worktrees.mkdir(parents=True, exist_ok=True, mode=0o700)
+        reason_file(log).unlink(missing_ok=True)
         environment = {
             **self._inherited,
             **_settings(config),
@@ -161,6 +163,13 @@ class Spawner:
                 return file.read()
         except OSError:
             return b""
+
+    def leave_reason(self, session_id: str, reason: str) -> None:
+        """Say why the session is about to be ended. Where that cannot be written, it ends without."""
+        with contextlib.suppress(OSError):
+            descriptor = _private(reason_file(self.files.log(session_id)), truncate=True)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(reason.encode("utf-8", "replace"))
 
 
 def _settings(config: Config) -> dict[str, str]:
