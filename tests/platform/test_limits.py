@@ -114,8 +114,8 @@ def test_health_and_numbers_need_no_credential(platform: PlatformProcess, worker
     platform.beat(worker)
     metrics = platform.call("GET", "/metrics")
     assert metrics.headers["Content-Type"].startswith("text/plain; version=0.0.4")
-    assert 'donmai_platform_requests_total{operation="heartbeat",status="200"}' in metrics.text
-    assert 'donmai_platform_request_seconds_bucket{operation="heartbeat",le="+Inf"}' in metrics.text
+    assert 'donmai_platform_http_requests_total{operation="heartbeat",status="200"}' in metrics.text
+    assert 'donmai_platform_http_request_duration_seconds_bucket{operation="heartbeat",le="+Inf"}' in metrics.text
 
 
 def test_no_secret_is_logged(store: StoreKind, tmp_path: Path) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import get_args
 
 from donmai_daemon.clock import parse_rfc3339
+from donmai_daemon.model.exposition import Sample, family
 from donmai_daemon.model.status import LifecycleState, Snapshot
-
-CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
-
-_Sample = tuple[Mapping[str, str], float]
 
 
 def exposition(snapshot: Snapshot) -> str:
@@ -20,8 +17,8 @@ def exposition(snapshot: Snapshot) -> str:
 
 def _families(snapshot: Snapshot) -> Iterator[str]:
     beat, config = snapshot.beat, snapshot.config
-    yield _family("info", "Version of the daemon; always 1.", [({"version": snapshot.version}, 1)])
-    states = [({"state": state}, float(snapshot.lifecycle == state)) for state in get_args(LifecycleState)]
+    yield _family("info", "Version of the daemon; always 1.", [Sample(1, {"version": snapshot.version})])
+    states = [Sample(snapshot.lifecycle == state, {"state": state}) for state in get_args(LifecycleState)]
     yield _family("state", "1 for the state the daemon is in.", states)
     yield _gauge("uptime_seconds", "Time since the daemon started.", snapshot.uptime_seconds)
     yield _gauge("registered", "1 with a worker id.", snapshot.worker_id is not None)
@@ -46,24 +43,13 @@ def _families(snapshot: Snapshot) -> Iterator[str]:
     yield _gauge("acks_unsent", "Outcomes the platform has not acknowledged yet.", snapshot.unsent_acks)
     yield _gauge("config_valid", "1 when the configuration file is good.", snapshot.config_valid)
     conditions = {(condition.code, condition.severity) for condition in snapshot.conditions}
-    listed = [({"code": code, "severity": severity}, 1.0) for code, severity in sorted(conditions)]
+    listed = [Sample(1, {"code": code, "severity": severity}) for code, severity in sorted(conditions)]
     yield _family("condition", "1 for each condition that is true now.", listed)
 
 
 def _gauge(name: str, help_text: str, value: float) -> str:
-    return _family(name, help_text, [({}, value)])
+    return _family(name, help_text, [Sample(value)])
 
 
-def _family(name: str, help_text: str, samples: Sequence[_Sample]) -> str:
-    full = f"donmai_{name}"
-    lines = [f"# HELP {full} {help_text}", f"# TYPE {full} gauge"]
-    lines += [f"{full}{_labels(labels)} {float(value):.15g}" for labels, value in samples]
-    return "\n".join(lines) + "\n"
-
-
-def _labels(labels: Mapping[str, str]) -> str:
-    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items()) + "}" if labels else ""
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+def _family(name: str, help_text: str, samples: Sequence[Sample]) -> str:
+    return family(f"donmai_{name}", "gauge", help_text, samples)

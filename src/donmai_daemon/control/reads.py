@@ -10,6 +10,7 @@ from donmai_daemon.control.ports import StatusPort
 from donmai_daemon.control.request import Request
 from donmai_daemon.control.router import Route
 from donmai_daemon.control.views import LastingJson
+from donmai_daemon.model.exposition import CONTENT_TYPE
 
 
 def read_routes(port: StatusPort) -> Sequence[Route]:
@@ -45,7 +46,7 @@ def read_routes(port: StatusPort) -> Sequence[Route]:
         return Answer(doctor.to_json(doctor.examine(port.snapshot())))
 
     async def prometheus(_request: Request) -> Answer:
-        return text(metrics.exposition(port.snapshot()), metrics.CONTENT_TYPE)
+        return text(metrics.exposition(port.snapshot()), CONTENT_TYPE.encode())
 
     return (
         Route("GET", "/healthz", healthz, "Whether the process answers", {200: "text/plain"}),

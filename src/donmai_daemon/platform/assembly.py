@@ -10,6 +10,7 @@ from donmai_daemon.clock import Clock
 from donmai_daemon.platform.http.admin_routes import AdminRoutes
 from donmai_daemon.platform.http.app import build_app
 from donmai_daemon.platform.http.credentials import Credentials
+from donmai_daemon.platform.http.fleet import Fleet
 from donmai_daemon.platform.http.limits import RateLimiter
 from donmai_daemon.platform.http.meta_routes import MetaRoutes
 from donmai_daemon.platform.http.metrics import Metrics
@@ -44,13 +45,18 @@ class Platform:
 def assemble(store: Store, wakeups: LocalWakeups, settings: ServeSettings, clock: Clock, names: Names) -> Platform:
     """Join the parts."""
     metrics = Metrics()
+    transitions = metrics.counter(
+        "donmai_platform_mutation_transitions_total",
+        "Mutations that came into this status through this process; an outcome told twice counts twice.",
+        "status",
+    )
     keys = Keys(store, clock, names)
     tokens = Tokens(store, clock, names, settings.token_ttl)
     credentials = Credentials(keys, tokens, RateLimiter(settings.rate_limit, clock.monotonic))
-    beats = Beats(store, wakeups, clock, settings.heartbeat_interval)
+    beats = Beats(store, wakeups, clock, settings.heartbeat_interval, transitions.add)
     metrics.gauge("donmai_platform_held_beats", "Beats held right now.", lambda: beats.held)
     hosts = Hosts(store, wakeups, clock, settings.heartbeat_interval)
-    mutations = Mutations(store, wakeups, clock, names)
+    mutations = Mutations(store, wakeups, clock, names, transitions.add)
     registration = Registration(store, tokens, wakeups, clock, names)
     legacy = None
     if settings.legacy_key is not None and settings.legacy_org is not None:
@@ -64,5 +70,5 @@ def assemble(store: Store, wakeups: LocalWakeups, settings: ServeSettings, clock
         *WorkRoutes(credentials, queue, dispatch, sessions, details).endpoints(),
         *AdminRoutes(credentials, mutations, hosts, keys).endpoints(),
     )
-    endpoints += tuple(MetaRoutes(store, metrics).endpoints(endpoints))
+    endpoints += tuple(MetaRoutes(store, metrics, Fleet(hosts, clock.monotonic)).endpoints(endpoints))
     return Platform(build_app(endpoints, names, metrics), beats, dispatch, tokens)

@@ -11,7 +11,13 @@ import structlog
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
-from donmai_daemon.platform.conditions import BodyTooLarge, PlatformCondition, TooManyRequests, Unauthorized
+from donmai_daemon.platform.conditions import (
+    BodyTooLarge,
+    PlatformCondition,
+    StoreUnavailable,
+    TooManyRequests,
+    Unauthorized,
+)
 from donmai_daemon.platform.http.credentials import bearer_of
 from donmai_daemon.platform.http.endpoint import Call, Endpoint, Reply
 from donmai_daemon.platform.http.metrics import Metrics
@@ -38,6 +44,7 @@ class Resource:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         endpoint = self._endpoints.get(method)
         if endpoint is None:
+            self._metrics.unrouted(405)
             reply = _error(405, "method not allowed", {"Allow": self._allowed})
             await _send(send, reply, request_id)
             return
@@ -47,13 +54,15 @@ class Resource:
                 reply = await endpoint.handler(_call(scope, headers, raw, request_id, receive))
             except PlatformCondition as condition:
                 reply = _refusal(condition)
+                if isinstance(condition, StoreUnavailable):
+                    self._metrics.store_errors.add()
                 self._log.info(
                     "request.refused", operation=endpoint.operation, status=reply.status, reason=condition.message
                 )
             except Exception as error:  # noqa: BLE001 - the last resort: the client gets an answer, the log the reason
                 self._log.error("request.failed", operation=endpoint.operation, exc_info=error)
                 reply = _error(500, "internal error")
-            timing.status = reply.status
+            timing.status, timing.held = reply.status, "Preference-Applied" in reply.headers
             await _send(send, reply, request_id)
 
 
@@ -66,6 +75,7 @@ def build_app(endpoints: Sequence[Endpoint], names: Names, metrics: Metrics) -> 
 
     async def no_route(scope: Scope, _receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            metrics.unrouted(404)
             await _send(send, _error(404, "no such route"), names.new("req"))
 
     return Router(routes=routes, redirect_slashes=False, default=no_route)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from donmai_daemon.model.exposition import CONTENT_TYPE
 from donmai_daemon.model.json import JsonObject
 from donmai_daemon.platform.http.endpoint import Call, Endpoint, Handler, Reply
+from donmai_daemon.platform.http.fleet import Fleet
 from donmai_daemon.platform.http.metrics import Metrics
 from donmai_daemon.platform.http.openapi import describe
 from donmai_daemon.platform.store.ports import Store
@@ -14,9 +16,10 @@ from donmai_daemon.platform.store.ports import Store
 class MetaRoutes:
     """Health and numbers; no credential needed, nothing secret shown."""
 
-    def __init__(self, store: Store, metrics: Metrics) -> None:
+    def __init__(self, store: Store, metrics: Metrics, fleet: Fleet) -> None:
         self._store = store
         self._metrics = metrics
+        self._fleet = fleet
         self._description: JsonObject = {}
 
     def endpoints(self, others: Sequence[Endpoint]) -> Sequence[Endpoint]:
@@ -58,7 +61,8 @@ class MetaRoutes:
         return Reply(b"ok\n", media_type="text/plain; charset=utf-8")
 
     async def metrics(self, _call: Call) -> Reply:
-        return Reply(self._metrics.text().encode(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        text = self._metrics.text() + await self._fleet.text()
+        return Reply(text.encode(), media_type=CONTENT_TYPE)
 
     async def openapi(self, _call: Call) -> Reply:
         return Reply(self._description)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
@@ -10,6 +11,8 @@ from donmai_daemon.model.json import JsonObject
 from donmai_daemon.model.wire import HostStatus
 
 MutationStatus: TypeAlias = Literal["pending", "delivered", "applied", "failed", "cancelled"]
+CountTransition: TypeAlias = Callable[[MutationStatus], None]
+"""Called for each mutation that has come into a status."""
 CancelOutcome: TypeAlias = Literal["cancelled", "already_delivered", "already_cancelled"]
 
 MAX_DELIVERED, MAX_DELIVERED_BYTES = 500, 512 * 1024

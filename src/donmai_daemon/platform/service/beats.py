@@ -16,7 +16,7 @@ from donmai_daemon.clock import Clock, rfc3339
 from donmai_daemon.model.json import Json, JsonObject
 from donmai_daemon.platform.conditions import Absent
 from donmai_daemon.platform.records.hosts import is_outdated
-from donmai_daemon.platform.records.mutations import BeatExchange, BeatOutcome
+from donmai_daemon.platform.records.mutations import BeatExchange, BeatOutcome, CountTransition
 from donmai_daemon.platform.service.beat_report import BeatReport
 from donmai_daemon.platform.service.mutations import delivery
 from donmai_daemon.platform.service.registration import own_path
@@ -56,11 +56,14 @@ class Hold:
 class Beats:
     """Answers beats. What a beat said is kept on arrival, also when the answer is held."""
 
-    def __init__(self, store: BeatData, wakeups: LocalWakeups, clock: Clock, interval: timedelta) -> None:
+    def __init__(
+        self, store: BeatData, wakeups: LocalWakeups, clock: Clock, interval: timedelta, count: CountTransition
+    ) -> None:
         self._store = store
         self._wakeups = wakeups
         self._clock = clock
         self._interval = interval
+        self._count = count
         self._holds: dict[str, Hold] = {}
         self._log = structlog.get_logger("platform.beats")
 
@@ -106,6 +109,9 @@ class Beats:
         outcome = await self._store.exchange(beat)
         if outcome is None:
             raise Absent("no such worker")
+        for ack in report.acks:
+            if ack.id not in outcome.foreign_acks:
+                self._count("applied" if ack.error is None else "failed")
         # Only now: a superseded worker must not speak for its host.
         await self._store.note(said, late)
         if outcome.foreign_acks or report.ignored:
@@ -158,6 +164,9 @@ class Beats:
                 await hold.event.wait()
 
     def _answer(self, outcome: BeatOutcome) -> JsonObject:
+        for mutation in outcome.mutations:
+            if mutation.status == "pending":  # as it was read; what is delivered again was delivered already
+                self._count("delivered")
         mutations: list[Json] = [delivery(mutation) for mutation in outcome.mutations]
         return {
             "acknowledged": True,

@@ -9,15 +9,16 @@ from typing import Protocol
 from donmai_daemon.clock import Clock
 from donmai_daemon.model.wire import HostStatus
 from donmai_daemon.platform.conditions import Absent
+from donmai_daemon.platform.records.census import Census
 from donmai_daemon.platform.records.hosts import HostRecord, Liveness, Presence
-from donmai_daemon.platform.store.ports import HostStore, LivenessStore
+from donmai_daemon.platform.store.ports import CensusStore, HostStore, LivenessStore
 from donmai_daemon.platform.wakeups import Wakeups, host_topic
 
 _STALE_BEATS, _OFFLINE_BEATS = 3, 10
 _PAGE = 1000
 
 
-class HostData(HostStore, LivenessStore, Protocol):
+class HostData(HostStore, LivenessStore, CensusStore, Protocol):
     """What this service needs of a store."""
 
 
@@ -56,6 +57,11 @@ class Hosts:
                 break
             after = hosts[-1].id
         return views
+
+    async def census(self) -> Census:
+        """How many machines are online, stale and offline, and how much is on its way to them."""
+        now = self._clock.now()
+        return await self._store.census(now - self._interval * _STALE_BEATS, now - self._interval * _OFFLINE_BEATS)
 
     async def set_status(self, host_id: str, status: HostStatus, by: str) -> HostRecord:
         """Let beats of this host be answered with `status` from now on. Raises `Absent`."""

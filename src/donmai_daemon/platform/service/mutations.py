@@ -16,7 +16,7 @@ from donmai_daemon.ops.registry import operation
 from donmai_daemon.platform.conditions import Absent, Conflict, RequestRefused
 from donmai_daemon.platform.identifiers import Names
 from donmai_daemon.platform.records.keys import KeyRecord
-from donmai_daemon.platform.records.mutations import MutationRecord, Transition
+from donmai_daemon.platform.records.mutations import CountTransition, MutationRecord, Transition
 from donmai_daemon.platform.service.keys import CHANGERS, READERS, require
 from donmai_daemon.platform.store.ports import HostStore, MutationStore
 from donmai_daemon.platform.undo import inverse, related_ops
@@ -35,11 +35,14 @@ class MutationData(MutationStore, HostStore, Protocol):
 class Mutations:
     """The queue of each host, as a key sees it."""
 
-    def __init__(self, store: MutationData, wakeups: Wakeups, clock: Clock, names: Names) -> None:
+    def __init__(
+        self, store: MutationData, wakeups: Wakeups, clock: Clock, names: Names, count: CountTransition
+    ) -> None:
         self._store = store
         self._wakeups = wakeups
         self._clock = clock
         self._names = names
+        self._count = count
         self._log = structlog.get_logger("platform.mutations")
 
     async def enqueue(
@@ -70,6 +73,7 @@ class Mutations:
         mutation = replace(mutation, wire_bytes=len(json.dumps(delivery(mutation), separators=(",", ":"))))
         if not await self._store.enqueue(mutation):
             raise Absent(f"no host {host_id}")
+        self._count("pending")
         self._log.info(
             "mutation.queued", mutation=mutation.id, host=host_id, op=op, key=key.id, ignored_params=len(ignored)
         )
@@ -91,6 +95,7 @@ class Mutations:
             raise Absent(f"no mutation {mutation_id}")
         if outcome != "cancelled":
             raise Conflict(f"the mutation was {outcome.replace('_', ' ')}", {"cancelled": False, "reason": outcome})
+        self._count("cancelled")
         self._log.info("mutation.cancelled", mutation=mutation_id, key=key.id)
 
     async def find(self, key: KeyRecord, mutation_id: str) -> tuple[MutationRecord, list[Transition]]:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from donmai_daemon.model.json import JsonObject
 from donmai_daemon.model.wire import HostStatus
+from donmai_daemon.platform.records.census import Census
 from donmai_daemon.platform.records.hosts import (
     AdmissionRecord,
     HostRecord,
@@ -188,7 +189,17 @@ class WorkStore(Protocol):
         ...
 
 
-class Store(KeyStore, SigningKeyStore, HostStore, LivenessStore, BeatStore, MutationStore, WorkStore, Protocol):
+class CensusStore(Protocol):
+    """Numbers for those who watch the platform."""
+
+    async def census(self, online_since: datetime, stale_since: datetime) -> Census:
+        """Count. Online is who has beaten at `online_since` or later, stale who has before, but not before `stale_since`."""
+        ...
+
+
+class Store(
+    KeyStore, SigningKeyStore, HostStore, LivenessStore, BeatStore, MutationStore, WorkStore, CensusStore, Protocol
+):
     """All of it, as one process opens it."""
 
     async def ready(self) -> None:

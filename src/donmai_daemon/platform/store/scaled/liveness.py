@@ -8,10 +8,12 @@ from typing import cast
 
 from donmai_daemon.platform.records.hosts import Liveness, is_outdated
 from donmai_daemon.platform.settings import whole_milliseconds
-from donmai_daemon.platform.store.codec import liveness, stored_liveness
+from donmai_daemon.platform.store.codec import liveness, milliseconds, stored_liveness
 from donmai_daemon.platform.store.scaled.redis_client import RedisClient
 
 _KEPT = timedelta(days=7)
+SEEN = "liveness:seen"
+"""Sorted set of all hosts that have beaten lately, by when: counting them must not take reading them."""
 
 
 class RedisLiveness:
@@ -21,13 +23,15 @@ class RedisLiveness:
         self._redis = redis
 
     async def note(self, beat: Liveness, outdated_within: timedelta) -> bool:
-        key, new = _key(beat.host_id), stored_liveness(beat)
+        key, new, seen = _key(beat.host_id), stored_liveness(beat), milliseconds(beat.seen_at)
         while True:
             # Decided here and replaced there only where nobody has replaced it in between.
             kept = await self._redis.text("GET", key) or ""
             if is_outdated(beat, liveness(beat.host_id, kept) if kept else None, outdated_within):
                 return False
-            if await self._redis.run("put_if", [key], kept, new, whole_milliseconds(_KEPT)):
+            if await self._redis.run(
+                "put_if", [key, SEEN], kept, new, whole_milliseconds(_KEPT), beat.host_id, seen
+            ):
                 return True
 
     async def liveness(self, host_ids: Sequence[str]) -> Mapping[str, Liveness]:

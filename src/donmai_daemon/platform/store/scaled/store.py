@@ -14,6 +14,7 @@ from donmai_daemon.model.secret import Secret
 from donmai_daemon.platform.conditions import StoreUnavailable
 from donmai_daemon.platform.store.opened import Opened, Serving
 from donmai_daemon.platform.store.scaled.beats import ScaledBeats
+from donmai_daemon.platform.store.scaled.census import ScaledCensus
 from donmai_daemon.platform.store.scaled.database import Database
 from donmai_daemon.platform.store.scaled.hosts import PostgresHosts
 from donmai_daemon.platform.store.scaled.keys import PostgresKeys
@@ -24,7 +25,9 @@ from donmai_daemon.platform.store.scaled.wakeups import RedisWakeups, SharedWake
 from donmai_daemon.platform.store.scaled.work import RedisWork
 
 
-class ScaledStore(PostgresKeys, PostgresHosts, ScaledBeats, PostgresMutations, RedisWork, RedisLiveness):
+class ScaledStore(
+    PostgresKeys, PostgresHosts, ScaledBeats, PostgresMutations, RedisWork, RedisLiveness, ScaledCensus
+):
     """Implements `Store`. Each base does one protocol; no transaction needs both servers."""
 
     def __init__(self, database: Database, redis: RedisClient) -> None:

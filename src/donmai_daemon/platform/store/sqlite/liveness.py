@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 
@@ -33,6 +33,12 @@ class SqliteLiveness:
     async def liveness(self, host_ids: Sequence[str]) -> Mapping[str, Liveness]:
         known = self._known if self._serving else self._stored()
         return {host_id: known[host_id] for host_id in host_ids if host_id in known}
+
+    def seen(self, since: datetime, before: datetime | None = None) -> int:
+        """How many hosts sent their newest beat in this time."""
+        return sum(
+            since <= beat.seen_at and (before is None or beat.seen_at < before) for beat in self._known.values()
+        )
 
     async def flush(self) -> None:
         """Write what has changed, a page a commit, so that others get their turn between.

@@ -13,10 +13,10 @@ from donmai_daemon.clock import Clock
 from donmai_daemon.platform.conditions import StoreUnavailable
 from donmai_daemon.platform.store.opened import Opened, Serving
 from donmai_daemon.platform.store.sqlite.beats import SqliteBeats
+from donmai_daemon.platform.store.sqlite.census import SqliteCensus
 from donmai_daemon.platform.store.sqlite.database import Database
 from donmai_daemon.platform.store.sqlite.hosts import SqliteHosts
 from donmai_daemon.platform.store.sqlite.keys import SqliteKeys
-from donmai_daemon.platform.store.sqlite.liveness import SqliteLiveness
 from donmai_daemon.platform.store.sqlite.mutations import SqliteMutations
 from donmai_daemon.platform.store.sqlite.nudges import Nudges, receive_nudges
 from donmai_daemon.platform.store.sqlite.work import SqliteWork
@@ -25,11 +25,11 @@ from donmai_daemon.platform.wakeups import LocalWakeups
 _FLUSH_SECONDS = 5.0
 
 
-class SqliteStore(SqliteKeys, SqliteHosts, SqliteBeats, SqliteMutations, SqliteWork, SqliteLiveness):
+class SqliteStore(SqliteKeys, SqliteHosts, SqliteBeats, SqliteMutations, SqliteWork, SqliteCensus):
     """Implements `Store`. Each base does one protocol; all of them stand on one database."""
 
     def __init__(self, database: Database, *, serving: bool) -> None:
-        SqliteLiveness.__init__(self, database, serving=serving)
+        SqliteCensus.__init__(self, database, serving=serving)
 
     async def ready(self) -> None:
         await self._database.write(lambda _: None)

@@ -60,3 +60,10 @@ SELECT id FROM hosts WHERE id = %(id)s AND removed_at IS NULL FOR NO KEY UPDATE
 
 -- name: lock_host_of_worker
 SELECT id FROM hosts WHERE worker_id = %(worker_id)s AND removed_at IS NULL FOR NO KEY UPDATE
+
+-- name: census
+-- From indexes alone: what the tables hold does not matter, and what is settled neither.
+SELECT
+    (SELECT count(*) FROM hosts WHERE removed_at IS NULL) AS hosts,
+    (SELECT count(*) FROM mutations WHERE status = 'pending') AS pending,
+    (SELECT count(*) FROM mutations WHERE status = 'delivered') AS delivered

@@ -56,3 +56,12 @@ SELECT host_id, beat FROM liveness
 -- name: put_liveness
 INSERT INTO liveness (host_id, beat) VALUES (:host_id, :beat)
 ON CONFLICT (host_id) DO UPDATE SET beat = excluded.beat
+
+-- name: census
+-- From indexes alone: what the tables hold does not matter, and what is settled neither.
+SELECT
+    (SELECT count(*) FROM hosts INDEXED BY hosts_by_machine WHERE removed_at IS NULL) AS hosts,
+    (SELECT count(*) FROM mutations WHERE status = 'pending') AS pending,
+    (SELECT count(*) FROM mutations WHERE status = 'delivered') AS delivered,
+    (SELECT coalesce(sum(length), 0) FROM queues) AS queued,
+    (SELECT count(*) FROM sessions WHERE lease_until IS NOT NULL) AS claimed
