@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import subprocess
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,9 +29,12 @@ from donmai_daemon.sessions.processes import (
 
 pytestmark = pytest.mark.anyio
 
+MARK = uuid.uuid4().hex
+"""This process's own: a sweep by a mark that another worker's tests use as well would end their processes."""
+
 
 @contextmanager
-def running(script: str, mark: str = "m") -> Iterator[subprocess.Popen[bytes]]:
+def running(script: str, mark: str = MARK) -> Iterator[subprocess.Popen[bytes]]:
     """A shell that leads a session of its own and carries `mark`."""
     process = subprocess.Popen(
         ["/bin/sh", "-c", script],
@@ -83,27 +87,27 @@ async def test_everything_of_a_session_is_found(tmp_path: Path) -> None:
         (setsid /bin/sh -c 'sleep 600 & echo $! > {tmp_path}/orphan.new; mv {tmp_path}/orphan.new {tmp_path}/orphan' &)
         wait
     """
-    with running(script, "mine") as child, running("exec sleep 600", "other") as other:
+    with running(script) as child, running("exec sleep 600", f"{MARK}other") as other:
         until((tmp_path / "orphan").exists)
         names = ("child", "apart", "orphan")
         until(lambda: all((tmp_path / name).exists() for name in names))
         root = identify_child(child.pid)
-        found = {process.pid for process in belonging(root, "mine")}
+        found = {process.pid for process in belonging(root, MARK)}
         assert {int((tmp_path / name).read_text()) for name in names} | {child.pid} <= found
         assert other.pid not in found
         assert os.getpid() not in found
-        await sweep(root, "mine")
-        assert not belonging(root, "mine")
+        await sweep(root, MARK)
+        assert not belonging(root, MARK)
         assert is_running(identify_child(other.pid))
 
 
 async def test_the_mark_alone_finds_what_the_runner_left() -> None:
     """After a restart of the daemon the root may be gone, and its number somebody else's."""
-    with running("exec sleep 600", "left") as child:
+    with running("exec sleep 600") as child:
         left = identify_child(child.pid)
-        until(lambda: belonging(ProcessId(child.pid, left.start + 1), "left") == {left})
-        assert belonging(None, "lef") == set()
-        assert await sweep(None, "left") == 1
+        until(lambda: belonging(ProcessId(child.pid, left.start + 1), MARK) == {left})
+        assert belonging(None, MARK[:-1]) == set()
+        assert await sweep(None, MARK) == 1
         assert not is_running(left)
 
 
@@ -112,12 +116,12 @@ async def test_patience_comes_before_force(tmp_path: Path) -> None:
     up = tmp_path / "up"
     with running(f"trap 'exit 0' TERM; touch {up}; while :; do sleep 0.02; done") as child:
         until(up.exists)
-        assert await end(identify_child(child.pid), "m", grace=20) == "terminated"
+        assert await end(identify_child(child.pid), MARK, grace=20) == "terminated"
     up.unlink()
     with running(f"trap '' TERM; touch {up}; while :; do sleep 0.02; done") as child:
         until(up.exists)
         root = identify_child(child.pid)
-        assert await end(root, "m", grace=0.1) == "killed"
+        assert await end(root, MARK, grace=0.1) == "killed"
         assert not is_running(root)
 
 
