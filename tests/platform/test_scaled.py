@@ -317,3 +317,16 @@ def test_every_statement_is_used() -> None:
     for file in ("keys.sql", "hosts.sql", "mutations.sql"):
         for name in sections(file):
             assert re.search(rf'"{name}"', source), f"{name} is used nowhere"
+
+
+def test_addresses_from_the_environment(servers: Servers, tmp_path: Path) -> None:
+    """Addresses with passwords need not stand on a command line; an embedded store that is named wins over them."""
+    _, database, _, redis_url = servers.new_store()
+    environ = {"DONMAI_DATABASE_URL": database, "DONMAI_REDIS_URL": redis_url}
+    with PlatformProcess([], tmp_path / "log", OPTIONS, environ) as platform:
+        worker = platform.register(platform.make_key("worker"))
+        assert platform.beat(worker).status == 200
+    named = PlatformProcess(["--data-dir", str(tmp_path / "own")], tmp_path / "log", OPTIONS, environ)
+    assert named.operated("host", "list") == {"hosts": []}
+    half = PlatformProcess([], tmp_path / "log", OPTIONS, {"DONMAI_REDIS_URL": redis_url}).operate("key", "list")
+    assert (half.returncode, "DONMAI_DATABASE_URL" in half.stderr) == (2, True)

@@ -198,10 +198,10 @@ def _place() -> Parser:
     place.add_argument(
         "--database-url",
         metavar="URL",
-        help="PostgreSQL of the scaled store: postgresql://…; goes with --redis-url",
+        help="PostgreSQL of the scaled store: postgresql://… (default: $DONMAI_DATABASE_URL)",
     )
     place.add_argument(
-        "--redis-url", metavar="URL", help="Redis of the scaled store: redis://…; goes with --database-url"
+        "--redis-url", metavar="URL", help="Redis of the scaled store: redis://… (default: $DONMAI_REDIS_URL)"
     )
     return place
 

@@ -30,17 +30,25 @@ NAMES = Names()
 
 
 def location(arguments: Namespace, console: Console) -> Location:
-    """What the options say, else the usual place. Raises `UsageError` where they contradict each other."""
-    if arguments.database_url or arguments.redis_url:
-        if arguments.data_dir:
+    """What the options say, else the environment, else the usual place. Raises `UsageError` where options contradict.
+
+    The addresses may hold passwords, and everyone on the machine can read a command line.
+    """
+    if arguments.data_dir:
+        if arguments.database_url or arguments.redis_url:
             raise UsageError(
                 "--data-dir names the embedded store: it does not go with --database-url and --redis-url"
             )
-        if not (arguments.database_url and arguments.redis_url):
-            raise UsageError("--database-url and --redis-url go together: the scaled store needs both servers")
-        return Servers(Secret(arguments.database_url), Secret(arguments.redis_url))
-    if arguments.data_dir:
         return Directory(Path(arguments.data_dir).absolute())
+    database_url = arguments.database_url or console.environ.get("DONMAI_DATABASE_URL")
+    redis_url = arguments.redis_url or console.environ.get("DONMAI_REDIS_URL")
+    if database_url or redis_url:
+        if not (database_url and redis_url):
+            raise UsageError(
+                "--database-url and --redis-url go together: the scaled store needs both servers",
+                hint=f"set {'DONMAI_REDIS_URL' if database_url else 'DONMAI_DATABASE_URL'} or give it as an option",
+            )
+        return Servers(Secret(database_url), Secret(redis_url))
     base = console.environ.get("XDG_STATE_HOME", "")
     state = Path(base) if base.startswith("/") else home(console.environ) / ".local" / "state"
     return Directory(state / "donmai-platform")
