@@ -19,6 +19,7 @@ from donmai_daemon.platform.serve import listen, url_of
 from donmai_daemon.platform.serve import serve as serve_platform
 from donmai_daemon.platform.settings import Leases, ServeSettings
 from donmai_daemon.platform.store.location import open_store_to_serve
+from donmai_daemon.systemd import Notifier, watchdog_interval
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -50,13 +51,17 @@ def serve(arguments: Namespace, console: Console) -> int:
         ),
     )
 
+    notifier = Notifier.from_environ(console.environ)
+
     def on_ready() -> None:
+        notifier.ready(f"serving at {url}")
         line = {"ready": True, "url": url, "pid": os.getpid()}
         console.print(json.dumps(line) if arguments.json else f"platform ready at {url}; Ctrl-C ends it")
 
     async def run() -> None:
         async with open_store_to_serve(location(arguments, console), CLOCK) as opened:
-            await serve_platform(assemble(opened.store, opened.wakeups, settings, CLOCK, NAMES), bound, on_ready)
+            platform = assemble(opened.store, opened.wakeups, settings, CLOCK, NAMES)
+            await serve_platform(platform, bound, on_ready, notifier, watchdog_interval(console.environ))
 
     try:
         anyio.run(run)

@@ -16,6 +16,7 @@ from uvicorn import Config, Server
 
 from donmai_daemon.errors import AddressUnavailable
 from donmai_daemon.platform.assembly import Platform
+from donmai_daemon.systemd import Notifier
 
 _BACKLOG = 2048
 _KEEP_ALIVE_SECONDS = 75
@@ -48,13 +49,23 @@ def url_of(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-async def serve(platform: Platform, bound: socket.socket, on_ready: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then answer what is under way and return; a second signal cuts that short."""
+async def serve(
+    platform: Platform,
+    bound: socket.socket,
+    on_ready: Callable[[], None],
+    notifier: Notifier,
+    watchdog: float | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then answer what is under way and return; a second signal cuts that short.
+
+    `notifier` is told of the stop, and every `watchdog` seconds that the event loop turns.
+    """
     _allow_many_connections()
     await platform.tokens.ensure_signing_key()
     server = _Server(platform.app, on_ready)
     async with anyio.create_task_group() as tasks:
-        await tasks.start(_stop_on_signals, server, platform)
+        await tasks.start(_stop_on_signals, server, platform, notifier)
+        tasks.start_soon(_feed, notifier, watchdog)
         tasks.start_soon(platform.dispatch.sweep_for_ever)
         await server.serve(sockets=[bound])
         tasks.cancel_scope.cancel()
@@ -100,14 +111,26 @@ class _Server(Server):
         self._stop.set()
 
 
+async def _feed(notifier: Notifier, watchdog: float | None) -> None:
+    """Say that this loop turns, never whether the store answers: starting again helps against the one and not the other."""
+    while watchdog is not None:
+        notifier.watchdog()
+        await anyio.sleep(watchdog)
+
+
 async def _stop_on_signals(
-    server: _Server, platform: Platform, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    server: _Server,
+    platform: Platform,
+    notifier: Notifier,
+    *,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     log = structlog.get_logger("platform.serve")
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         task_status.started()
         async for received in signals:
             log.info("platform.stopping", signal=received.name)
+            notifier.stopping()
             server.stop()
             platform.beats.end_holds()
 
