@@ -8,7 +8,7 @@ PYTHONS ?= python3.11 python3.12 python3.13
 # Installed packages are compiled once, at install; a machine that forbids bytecode would compile at every start.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: dev test check lint types tests crash bench packages test-systemd test-pythons test-images release clean
+.PHONY: dev test check lint types tests crash soak bench packages test-systemd test-pythons test-images release clean
 
 dev: $(VENV)/.installed
 	@$(BIN)/donmai dev
@@ -29,6 +29,10 @@ tests: $(VENV)/.installed-dev
 
 crash: $(VENV)/.installed-dev
 	$(BIN)/pytest -n $(WORKERS) tests/crash -m "slow or not slow"
+
+# Minutes of random kills, races for one mutation, and large generated files.
+soak: $(VENV)/.installed-dev
+	$(BIN)/pytest -n 2 -m slow tests --ignore tests/crash --ignore tests/packaging
 
 bench: $(VENV)/.installed-dev
 	@$(BIN)/python -m bench
