@@ -88,13 +88,13 @@ def test_only_the_claim_moves_a_session() -> None:
 
 def test_a_nack_puts_it_back_where_it_was() -> None:
     """Given back before it ran: queued, unowned, at its old time. After that it cannot be given back."""
-    back = given_back(OFFERED, MINE, NOW)
-    assert back == replace(QUEUED, nacks=1)
+    back = given_back(OFFERED, MINE, "no", NOW)
+    assert back == replace(QUEUED, nacks=1, refusal="no")
     with pytest.raises(Conflict):
-        given_back(back, MINE, NOW)
+        given_back(back, MINE, "no", NOW)
     with pytest.raises(Conflict):
-        given_back(replace(OFFERED, status="running"), MINE, NOW)
-    assert given_back(replace(OFFERED, stop_requested=True), MINE, NOW).status == "stopped"
+        given_back(replace(OFFERED, status="running"), MINE, "no", NOW)
+    assert given_back(replace(OFFERED, stop_requested=True), MINE, "no", NOW).status == "stopped"
 
 
 def test_what_lapses() -> None:

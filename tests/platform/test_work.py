@@ -262,7 +262,8 @@ def test_a_nack_gives_it_to_another(platform: PlatformProcess, workplace: Org) -
     assert (answer.status, answer.body) == (200, {"requeued": True})
     assert tell(platform, picky, session, "nack", reason="not here").status == 409
     assert poll(platform, picky) == []
-    assert status_of(platform, workplace, session)["nacks"] == 1
+    told = status_of(platform, workplace, session)
+    assert (told["nacks"], told["lastRefusal"]) == (1, "not here")
     again = poll(platform, willing)[0]
     assert {**again, "claimId": ""} == {**item, "claimId": ""}
     assert again["claimId"] != item["claimId"]

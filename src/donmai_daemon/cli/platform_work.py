@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from donmai_daemon.cli.console import clean
 from donmai_daemon.cli.platform_store import CLOCK, NAMES, operator, with_store
 from donmai_daemon.clock import rfc3339
 from donmai_daemon.errors import UsageError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from donmai_daemon.cli.console import Console
+    from donmai_daemon.platform.records.work import SessionRecord
 
 
 def enqueue(arguments: Namespace, console: Console) -> int:
@@ -62,10 +64,11 @@ def listed(arguments: Namespace, console: Console) -> int:
                 rfc3339(session.queued_at),
                 str(session.nacks),
                 session.worker_id or "",
+                _why(session),
             )
             for session in sessions
         ]
-        console.table(("ID", "ORG", "PROJECT", "STATUS", "QUEUED", "REFUSED", "WORKER"), rows)
+        console.table(("ID", "ORG", "PROJECT", "STATUS", "QUEUED", "REFUSED", "WORKER", "WHY"), rows)
         return 0
 
     return with_store(arguments, console, act)
@@ -103,6 +106,12 @@ def token(arguments: Namespace, console: Console) -> int:
         return 0
 
     return with_store(arguments, console, act)
+
+
+def _why(session: SessionRecord) -> str:
+    """What it waits for, or came to: the last refusal while nobody has it, the error after its end."""
+    told = session.error if session.ended else session.refusal if session.queued else None
+    return clean(told or "")
 
 
 def _queue(opened: Opened) -> Queue:

@@ -160,7 +160,7 @@ SESSION = record(
         "stopRequested": _FLAG,
         "nacks": _COUNT,
     },
-    {"error": _TEXT, "summary": _TEXT, "exitCode": {"type": "integer"}, "endedAt": _TIME},
+    {"lastRefusal": _TEXT, "error": _TEXT, "summary": _TEXT, "exitCode": {"type": "integer"}, "endedAt": _TIME},
 )
 ACTIVITIES = record({"activities": _list_of(record({"at": _TIME, "type": _TEXT, "content": _TEXT}))})
 POLLED = record(

@@ -106,6 +106,7 @@ def session_view(session: SessionRecord) -> JsonObject:
         "nacks": session.nacks,
     }
     more: JsonObject = {
+        "lastRefusal": session.refusal,
         "error": session.error,
         "summary": session.summary,
         "exitCode": session.exit_code,

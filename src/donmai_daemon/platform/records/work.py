@@ -23,7 +23,8 @@ class SessionRecord:
 
     `queued` says that it is in the queue, where its payload can be read. Taken from there it is `pending` with a
     `claim_id` until the claim is confirmed. `host_id` is None where a sandbox claimed it. `lease_until` is when the
-    claim lapses unless it is renewed. A lower `priority` is served sooner.
+    claim lapses unless it is renewed. A lower `priority` is served sooner. `refusal` is what the last host that gave it
+    back had against it.
     """
 
     id: str
@@ -40,6 +41,7 @@ class SessionRecord:
     lease_until: datetime | None = None
     stop_requested: bool = False
     nacks: int = 0
+    refusal: str | None = None
     error: str | None = None
     summary: str | None = None
     exit_code: int | None = None

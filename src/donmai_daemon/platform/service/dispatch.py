@@ -67,7 +67,7 @@ class Dispatch:
         now = self._clock.now()
 
         def decide(session: SessionRecord) -> SessionRecord:
-            return given_back(session, voice.claimant(session), now)
+            return given_back(session, voice.claimant(session), reason, now)
 
         session = await self._store.change(session_id, decide, now, voice.worker_id)
         if session is None:

@@ -86,15 +86,15 @@ def ended(
     )
 
 
-def given_back(session: SessionRecord, who: Claimant, at: datetime) -> SessionRecord:
-    """The session after `who` refused it: in the queue, in its old place. Raises `Conflict`."""
+def given_back(session: SessionRecord, who: Claimant, reason: str, at: datetime) -> SessionRecord:
+    """The session after `who` refused it for `reason`: in the queue, in its old place. Raises `Conflict`."""
     if not who.owns(session):
         raise refusal(session, "not_claimed" if session.claim_id is None else "claimed_by_another")
     if not who.holds_claim(session):
         raise refusal(session, "claim_superseded")
     if session.status not in ("pending", "claimed"):
         raise refusal(session, "illegal_transition")
-    return replace(requeued(session, at), nacks=session.nacks + 1)
+    return replace(requeued(session, at), nacks=session.nacks + 1, refusal=reason)
 
 
 def requeued(session: SessionRecord, at: datetime) -> SessionRecord:

@@ -11,7 +11,7 @@ _NUMBERS = {
     "queued", "priority", "queued_at", "lease_until", "stop_requested", "nacks", "exit_code", "ended_at"
 }  # fmt: skip
 _TEXTS = {
-    "id", "org_id", "project_id", "status", "created_by", "worker_id", "host_id", "claim_id", "error", "summary"
+    "id", "org_id", "project_id", "status", "created_by", "worker_id", "host_id", "claim_id", "refusal", "error", "summary"
 }  # fmt: skip
 
 

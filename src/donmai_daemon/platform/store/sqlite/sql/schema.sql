@@ -143,3 +143,6 @@ CREATE TABLE audit (
     went_to TEXT NOT NULL
 ) STRICT;
 CREATE INDEX audit_by_subject ON audit (subject, number);
+
+-- name: 2
+ALTER TABLE sessions ADD COLUMN refusal TEXT;

@@ -30,7 +30,7 @@ ORDER BY s.priority, s.queued_at, s.number LIMIT :limit
 -- name: update_session
 UPDATE sessions SET status = :status, queued = :queued, worker_id = :worker_id, host_id = :host_id,
     claim_id = :claim_id, lease_until = :lease_until, stop_requested = :stop_requested, nacks = :nacks,
-    error = :error, summary = :summary, exit_code = :exit_code, ended_at = :ended_at
+    refusal = :refusal, error = :error, summary = :summary, exit_code = :exit_code, ended_at = :ended_at
 WHERE id = :id
 
 -- name: copy_to_claimed
