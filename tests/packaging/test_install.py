@@ -104,6 +104,20 @@ def test_a_user_service_is_installed_once_and_removed_once(tmp_path: Path, manag
     assert "systemctl --user enable --now donmai-daemon.service\n" in manager.read_text()
 
 
+@pytest.mark.parametrize("verb", ["uninstall_user", "uninstall_system"])
+@pytest.mark.parametrize("module", [install_systemd, install_launchd], ids=["systemd", "launchd"])
+def test_the_cached_token_goes_from_where_it_is(module: object, verb: str, tmp_path: Path, manager: Path) -> None:
+    """`--state-dir` names where the daemon kept it; the token in the default directory is then another daemon's."""
+    named, usual = tmp_path / "named", tmp_path / "Users/ada/.donmai"
+    for directory in (named, usual):
+        directory.mkdir(parents=True)
+        (directory / "credentials.json").write_text("{}")
+    for step in getattr(module, verb)(site(tmp_path, state=named)):
+        step.perform()
+    assert (list(named.iterdir()), len(list(usual.iterdir()))) == ([], 1)
+    assert "disable" in manager.read_text() or "bootout" in manager.read_text()
+
+
 def test_waits_that_grow_need_a_systemd_that_knows_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before systemd 254 no drop-in is written: its keys would be warned of at every start."""
     tools = tmp_path / "tools"

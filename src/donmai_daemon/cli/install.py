@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 class Site(NamedTuple):
     """What an installation depends on. `program` starts this product by way of `interpreter`, `options` are those that
-    every call of it gets; `root` is `/` except in tests."""
+    every call of it gets; `state` is the state directory where `--state-dir` names one; `root` is `/` except in tests."""
 
     program: Sequence[str]
     options: Sequence[str]
@@ -30,6 +30,7 @@ class Site(NamedTuple):
     environ: Mapping[str, str]
     home_of: Callable[[str], Path]
     root: Path
+    state: Path | None = None
 
 
 def install(arguments: Namespace, console: Console) -> int:
@@ -47,13 +48,10 @@ def _carry_out(verb: str, arguments: Namespace, console: Console) -> int:
     system = bool(arguments.system or (not arguments.user and uid == 0))
     if system and uid != 0 and not arguments.dry_run:
         raise InstallationFailed(f"{verb} --system needs root", hint=f"sudo donmai host {verb} --system")
+    state = Path(arguments.state_dir).absolute() if arguments.state_dir else None
     options = [
         word
-        for name, value in (
-            ("--host", arguments.host),
-            ("--port", arguments.port),
-            ("--state-dir", arguments.state_dir and Path(arguments.state_dir).absolute()),
-        )
+        for name, value in (("--host", arguments.host), ("--port", arguments.port), ("--state-dir", state))
         if value is not None
         for word in (name, str(value))
     ]
@@ -66,6 +64,7 @@ def _carry_out(verb: str, arguments: Namespace, console: Console) -> int:
         console.environ,
         _home_of,
         Path("/"),
+        state,
     )
     for step in _planner(verb, system)(site):
         console.print(step.plan() if arguments.dry_run else step.perform())

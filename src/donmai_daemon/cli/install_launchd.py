@@ -82,7 +82,7 @@ def _install(site: Site, plist: Path, domain: str, user: str | None) -> list[Ste
 
 
 def _uninstall(site: Site, plist: Path, domain: str) -> list[Step]:
-    state = StatePaths(state_directory(None, {}, site.home))
+    state = StatePaths(site.state or state_directory(None, {}, site.home))
     return [
         Command(("launchctl", "bootout", f"{domain}/{LABEL}"), may_fail=True),
         RemoveFile(plist),

@@ -72,7 +72,7 @@ def uninstall_system(site: Site) -> list[Step]:
         )
     etc = site.root / "etc"
     unit = etc / "systemd" / "system" / UNIT
-    state = site.root / "var" / "lib" / "donmai"
+    state = site.state or site.root / "var" / "lib" / "donmai"
     return [
         Command(("systemctl", "disable", "--now", UNIT), may_fail=True),
         RemoveFile(unit),
@@ -100,7 +100,7 @@ def install_user(site: Site) -> list[Step]:
 def uninstall_user(site: Site) -> list[Step]:
     """Steps that take the service away and leave configuration and state."""
     unit = _user_units(site) / UNIT
-    state = StatePaths(state_directory(None, {}, site.home))
+    state = StatePaths(site.state or state_directory(None, {}, site.home))
     return [
         Command(("systemctl", "--user", "disable", "--now", UNIT), may_fail=True),
         RemoveFile(unit),
