@@ -31,13 +31,15 @@ class Done(NamedTuple):
 
 def debian(archive: Path) -> Path:
     """An archive of a minimal Debian 12, made by debootstrap where it is not there yet (under a minute)."""
-    for tool, package in (("debootstrap", "debootstrap"), ("systemd-nspawn", "systemd-container")):
-        if shutil.which(tool) is None:
+    tools = {"debootstrap": "debootstrap", "systemd-nspawn": "systemd-container"}
+    if missing := [package for tool, package in tools.items() if shutil.which(tool) is None]:
+        for command in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
             subprocess.run(
-                ["apt-get", "install", "-y", "--no-install-recommends", package],
+                ["apt-get", *command],
                 env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
                 check=True,
                 capture_output=True,
+                timeout=300,
             )
     if not archive.exists():
         archive.parent.mkdir(parents=True, exist_ok=True)
