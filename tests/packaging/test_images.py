@@ -32,7 +32,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_daemon_runs_in_its_container(context: Path, tmp_path: Path) -> None:
     """Not root, on a read-only file system: healthy, its configuration changed by a command, ended in order by TERM."""
-    archive = debian(ROOT / "build" / "debian-12.tar")
+    archive = debian(ROOT / "build")
     image = build(context / "packaging/Containerfile", context, archive, tmp_path / "stages")
     volumes = tmp_path / "volumes"
     volumes.mkdir()
@@ -56,7 +56,7 @@ def test_the_daemon_runs_in_its_container(context: Path, tmp_path: Path) -> None
 
 def test_the_sandbox_runs_one_session_and_nothing_else(context: Path, tmp_path: Path) -> None:
     """Its entry point is `donmai agent run`: without a session it ends with 2 and says so in one line of JSON."""
-    archive = debian(ROOT / "build" / "debian-12.tar")
+    archive = debian(ROOT / "build")
     image = build(context / "packaging/Sandbox.Containerfile", context, archive, tmp_path / "stages")
     assert image.entrypoint[:3] == ["donmai", "agent", "run"]
     volumes = tmp_path / "volumes"

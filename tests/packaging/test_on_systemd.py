@@ -32,7 +32,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def machine(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """A Debian machine with the packages in /root."""
     assert os.geteuid() == 0, "a container with systemd in it needs root"
-    archive = debian(ROOT / "build" / "debian-12.tar")
+    archive = debian(ROOT / "build")
     with booted(archive, tmp_path_factory.mktemp("machine") / "root") as machine:
         for package in packages.iterdir():
             (machine.root / "root" / package.name).write_bytes(package.read_bytes())
@@ -156,6 +156,19 @@ def test_a_stalled_daemon_is_replaced(machine: Machine) -> None:
     )
 
 
+def test_waits_between_restarts_grow_where_systemd_knows_how(machine: Machine) -> None:
+    """From 3 s to 2 minutes in 8 steps since systemd 254; before that always 3 s. No number of failures ends it for good."""
+    said = machine.run("systemctl", "--version").split()[1]
+    grows = int(said.split(".")[0].split("~")[0]) >= 254
+    assert machine.shown(UNIT, "RestartUSec") == "3s"
+    assert machine.shown(UNIT, "StartLimitIntervalUSec") == "0"
+    if grows:
+        assert machine.shown(UNIT, "RestartSteps") == "8"
+        assert machine.shown(UNIT, "RestartMaxDelayUSec") == "2min"
+    else:
+        assert machine.shown(UNIT, "RestartSteps") == ""
+
+
 def test_exit_code_3_means_again_and_0_means_enough(machine: Machine) -> None:
     """`host restart` brings a new process, `host stop` and `systemctl stop` none."""
     before = main_pid(machine)
@@ -266,3 +279,25 @@ def test_the_command_line_installs_the_service_too(machine: Machine) -> None:
     assert machine.try_("systemctl", "cat", UNIT).code != 0
     assert machine.run("tail", "-n", "1", CONFIG) == "# mine\n"
     assert machine.try_("donmai", "host", "uninstall", "--system").code == 0
+
+
+def test_a_person_has_a_service_of_their_own(machine: Machine) -> None:
+    """`host install` without root: their own systemd runs it with their own files, and takes it away again."""
+    machine.run("sh", "-c", "useradd --create-home ada && loginctl enable-linger ada")
+    machine.wait(
+        "a manager of her own", lambda: machine.try_("systemctl", "is-active", "user@1000.service").code == 0
+    )
+    ada = ("runuser", "--user", "ada", "--", "env", "XDG_RUNTIME_DIR=/run/user/1000", "HOME=/home/ada")
+    said = machine.run(*ada, "donmai", "host", "install")
+    assert "wrote  /home/ada/.config/systemd/user/donmai-daemon.service" in said
+    machine.wait("it runs", lambda: machine.try_(*ada, "donmai", "host", "status").code == 0, 60)
+    assert machine.run(*ada, "systemctl", "--user", "is-active", UNIT).strip() == "active"
+    pid = machine.run(*ada, "systemctl", "--user", "show", "--value", "--property", "MainPID", UNIT).strip()
+    assert machine.run("stat", "-c", "%U", f"/proc/{pid}").strip() == "ada"
+    machine.run(*ada, "sh", "-c", "mkdir -p ~/.donmai; echo '# hers' >~/.donmai/daemon.toml")
+    machine.run(*ada, "systemctl", "--user", "reload", UNIT)
+    answer = json.loads(machine.run(*ada, "donmai", "host", "status", "--json"))
+    assert answer["config"]["path"] == "/home/ada/.donmai/daemon.toml"
+    machine.run(*ada, "donmai", "host", "uninstall")
+    assert machine.try_(*ada, "systemctl", "--user", "cat", UNIT).code != 0
+    assert machine.run("cat", "/home/ada/.donmai/daemon.toml") == "# hers\n"

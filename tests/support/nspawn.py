@@ -7,17 +7,22 @@ id of the process that was started here.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-INCLUDED = "systemd,systemd-sysv,dbus,python3,git,procps,ca-certificates"
+INCLUDED = "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,python3,git,procps,ca-certificates"
+SUITES = {(3, 11): "bookworm", (3, 13): "trixie"}
+"""The Debian whose own Python is the one that runs the tests: the packages are for that one."""
+
 _ENVIRONMENT = ("env", "-i", "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/root")
 
 
@@ -29,8 +34,11 @@ class Done(NamedTuple):
     err: str
 
 
-def debian(archive: Path) -> Path:
-    """An archive of a minimal Debian 12, made by debootstrap where it is not there yet (under a minute)."""
+def debian(archives: Path) -> Path:
+    """The archive of a minimal Debian, made in `archives` by debootstrap where it is not there yet (under a minute)."""
+    suite = SUITES[sys.version_info[:2]]
+    # Named after what is in it: an older one of a checkout is no good.
+    archive = archives / f"debian-{suite}-{hashlib.sha256(INCLUDED.encode()).hexdigest()[:8]}.tar"
     tools = {"debootstrap": "debootstrap", "systemd-nspawn": "systemd-container"}
     if missing := [package for tool, package in tools.items() if shutil.which(tool) is None]:
         for command in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
@@ -46,7 +54,7 @@ def debian(archive: Path) -> Path:
         making = archive.with_suffix(f".{os.getpid()}")
         try:
             subprocess.run(
-                ["debootstrap", "--variant=minbase", f"--include={INCLUDED}", "bookworm", str(making)],
+                ["debootstrap", "--variant=minbase", f"--include={INCLUDED}", suite, str(making)],
                 check=True,
                 capture_output=True,
                 timeout=300,
