@@ -1,4 +1,4 @@
-"""`make bench`: what one operation costs, what a beat costs, what the process costs. A few minutes, loopback only."""
+"""`make bench`: what one operation costs, what a beat costs, what the process costs. Ten minutes, loopback only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def main() -> None:
     print()
     api.main()
     print()
-    footprint.show(dict(footprint.measure(IDLE_SECONDS, peers=False)))
+    footprint.show(dict(footprint.measure(IDLE_SECONDS)))
 
 
 if __name__ == "__main__":
