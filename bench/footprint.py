@@ -158,7 +158,11 @@ def peer(name: str, seconds: float) -> Mapping[str, float]:
             call([str(tools / "buildbot-worker"), "create-worker", f"{place}/w", "127.0.0.1:1", "n", "p"], home)
             command = [str(tools / "buildbot-worker"), "start", "--nodaemon", f"{place}/w"]
         else:
-            home |= {"PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true", "PREFECT_HOME": place}
+            home |= {
+                "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+                "PREFECT_HOME": place,
+                "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # loopback only
+            }
             call([str(tools / "prefect"), "work-pool", "create", "--type", "process", "pool"], home)
             server = [str(tools / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", "42097"]
             home["PREFECT_API_URL"] = "http://127.0.0.1:42097/api"
@@ -231,7 +235,8 @@ def until(process: subprocess.Popen[str], event: str) -> None:
 
 
 def call(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> None:
-    subprocess.run(argv, env=environ, stdout=subprocess.DEVNULL, check=True)
+    """Run it in silence. What it said is in the error where it fails."""
+    subprocess.run(argv, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=True)
 
 
 def output(argv: Sequence[str]) -> str:
