@@ -12,9 +12,10 @@ import pytest
 from pydantic import BaseModel
 
 from donmai_daemon.errors import ConfigInvalid
-from donmai_daemon.model.config import Agent, Config, Control, Heartbeat, PlatformLink
+from donmai_daemon.model.config import Agent, Config, Control, Heartbeat, PlatformLink, Project
 from donmai_daemon.ops.document import Document
-from donmai_daemon.settings import Loaded, load, redacted_values, sections
+from donmai_daemon.settings import Loaded, load, projects, redacted_values, sections
+from donmai_daemon.settings.findings import Findings
 
 
 def loaded(text: str, environ: Mapping[str, str] | None = None, previous: Loaded | None = None) -> Loaded:
@@ -345,6 +346,33 @@ def test_a_second_load_reuses_the_unchanged_sections(monkeypatch: pytest.MonkeyP
     assert second.sources == {**first.sources, "projects": "file"}
     third = loaded(head, previous=second)
     assert third.config == first.config
+
+
+def test_projects_that_an_edit_did_not_touch_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them is changed, one comes, one goes: nothing else is looked into; with warnings about, everything is."""
+    text = "".join(f'[projects.{name}]\nrepositories = ["https://a.example/{name}"]\n' for name in "abc")
+    read: list[str] = []
+    usual = projects._project
+
+    def noted(name: str, table: object, findings: Findings) -> Project:
+        read.append(name)
+        return usual(name, table, findings)
+
+    monkeypatch.setattr(projects, "_project", noted)
+    document = Document.parse(text.encode())
+    first = load(document, {})
+    edited = (
+        document.without_entry(("projects", "a"))
+        .switched(("projects", "b"), on=False)
+        .with_entry(("projects", "d"), [((), {})])
+    )
+    read.clear()
+    second = load(edited, {}, first)
+    assert read == ["b", "d"]
+    assert second.config.projects == load(Document.parse(edited.data), {}).config.projects
+    odd = Document.parse(b"[projects.a]\nodd = 1\n[projects.b]\n")
+    warned = load(odd, {})
+    assert load(odd.switched(("projects", "b"), on=False), {}, warned).warnings == warned.warnings != ()
 
 
 @pytest.mark.parametrize("change", [("port = 1", "port = 1.0"), ("port = 1", "port = true")])

@@ -34,19 +34,26 @@ class Loaded:
     warnings: tuple[str, ...]
     sources: Mapping[str, str]
     inputs: Inputs | None = field(default=None, repr=False, compare=False)
-    """What the sections with fixed keys were read from, for the next `load` to compare; may hold secrets."""
+    """What it was read from, for the next `load` to compare; may hold secrets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """The sections with fixed keys as the file has them, the overrides by variable name, and what `~/` stands for."""
+    """The sections with fixed keys as the file has them, the overrides by variable name, and what `~/` stands for.
+
+    `projects` is the table of the projects, by which the next `load` knows those that it has read.
+    """
 
     tables: Mapping[str, object]
     variables: Mapping[str, str]
     home: str
+    projects: object
 
     def same_as(self, other: Inputs) -> bool:
-        """`1`, `1.0` and `true` are equal to Python, and not the same in a file: one of them is refused."""
+        """Whether all but the projects is the same.
+
+        `1`, `1.0` and `true` are equal to Python, and not the same in a file: one of them is refused.
+        """
         return same(self.tables, other.tables) and self.variables == other.variables and self.home == other.home
 
 
@@ -55,9 +62,10 @@ def load(
 ) -> Loaded:
     """Read `document` under the overrides in `environ`. `read` reads the sections; None: `sections.read`, here.
 
-    With `previous`, sections that neither file nor environment changed are taken from there: after an edit of
-    `[projects]` or `[model_access]`, the daemon's own included, pydantic is not needed. Raises `ConfigInvalid` for
-    the problem that stands first in the file, and says how many there are besides.
+    With `previous`, sections that neither file nor environment changed are taken from there, and projects that an
+    edit did not touch: after an edit of `[projects]` or `[model_access]`, the daemon's own included, pydantic is not
+    needed, and thousands of other projects are not read again. Raises `ConfigInvalid` for the problem that stands
+    first in the file, and says how many there are besides.
     """
     findings = Findings(document)
     values = document.values
@@ -68,17 +76,26 @@ def load(
         {name: values[name] for name in SECTIONS if name in values},
         overrides(environ, findings),
         environ.get("HOME", ""),
+        values.get("projects"),
     )
     base = _sections(inputs, previous, read, findings)
     config = replace(
         base,
-        projects=projects.read(values["projects"], findings) if "projects" in values else {},
+        projects=projects.read(values["projects"], findings, _known(previous)) if "projects" in values else {},
         model_access=model_access.read(values["model_access"], findings)
         if "model_access" in values
         else ModelAccess(),
     )
     findings.refuse()
     return Loaded(config, findings.warnings, _sources(inputs, values), inputs)
+
+
+def _known(previous: Loaded | None) -> projects.Known:
+    """What need not be read again; nothing where there were warnings, which are given at every reading."""
+    if previous is None or previous.warnings or previous.inputs is None:
+        return projects.NOTHING
+    tables = previous.inputs.projects
+    return projects.Known(tables, previous.config.projects) if isinstance(tables, dict) else projects.NOTHING
 
 
 def _sections(inputs: Inputs, previous: Loaded | None, read: Read | None, findings: Findings) -> Config:

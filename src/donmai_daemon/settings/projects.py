@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from donmai_daemon.model.config import Project
 from donmai_daemon.ops import urls
@@ -13,12 +15,29 @@ _KEYS = frozenset({"repositories", "enabled", "primary"})
 _USUAL_URL = re.compile(r"https://[A-Za-z0-9]+(?:[.-][A-Za-z0-9]+)*(?::\d+)?(?:/[\w.~+][\w.~+-]*)+")
 
 
-def read(value: object, findings: Findings) -> dict[str, Project]:
-    """Every project that can be read, in the order of the file; what is wrong goes to `findings`."""
+class Known(NamedTuple):
+    """Tables that were read before, with nothing to say about them, and the projects they are."""
+
+    tables: Mapping[str, object]
+    projects: Mapping[str, Project]
+
+
+NOTHING = Known({}, {})
+
+
+def read(value: object, findings: Findings, known: Known = NOTHING) -> dict[str, Project]:
+    """Every project that can be read, in the order of the file; what is wrong goes to `findings`.
+
+    A table that is the same object as in `known` is not looked into again: an edit shares those it did not touch.
+    """
     if not isinstance(value, dict):
         findings.problem(("projects",), f"must be a table, not {kind(value)}", hint="write [projects.<id>]")
         return {}
-    return {name: _project(name, table, findings) for name, table in value.items()}
+    tables, projects = known
+    return {
+        name: projects[name] if tables.get(name) is table else _project(name, table, findings)
+        for name, table in value.items()
+    }
 
 
 def _project(name: str, table: object, findings: Findings) -> Project:
