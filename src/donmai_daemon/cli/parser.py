@@ -22,7 +22,9 @@ class Parser(argparse.ArgumentParser):
         epilog: str | None = None,
         parents: list[argparse.ArgumentParser] | None = None,
         add_help: bool = True,
+        color: bool | None = None,
     ) -> None:
+        """`color` is what argparse gives to the parser of a verb since Python 3.14; help is the same on every Python."""
         super().__init__(
             prog=prog,
             description=description,
@@ -32,6 +34,7 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        self.color = bool(color)
 
     def parse_known_args(  # type: ignore[override] # of the overloads only the one that argparse calls itself
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
