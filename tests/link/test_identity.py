@@ -35,9 +35,11 @@ from donmai_daemon.errors import (
     PlatformUnreachable,
     RegistrationTokenMissing,
 )
+from donmai_daemon.link.address import address_of
 from donmai_daemon.link.client import PlatformClient
 from donmai_daemon.link.credentials import Credentials, CredentialsCache
 from donmai_daemon.link.identity import Identity
+from donmai_daemon.link.transport import Transport
 from donmai_daemon.model.admission import AdmissionReport
 from donmai_daemon.model.config import PlatformLink
 from donmai_daemon.model.json import Json, JsonObject
@@ -582,8 +584,8 @@ class CancelledByItsAnswer(PlatformClient):
 async def test_what_was_answered_is_kept_though_cancelled(machine: Machine) -> None:
     """A task that is cancelled between the answer and the disk still keeps the worker it became: no second one is made."""
     machine.platform.will(answer(registered()))
-    link = PlatformLink(url=machine.platform.url)
-    async with CancelledByItsAnswer(link, machine.clock, "1.2.3", {}) as client:
+    address = address_of(PlatformLink(url=machine.platform.url), {})
+    async with CancelledByItsAnswer(Transport(address, machine.clock, "donmai-daemon/1.2.3"), {}) as client:
         identity = machine.start(client)
         client.scope = anyio.CancelScope()
         with client.scope:

@@ -43,7 +43,7 @@ class Child:
                 env=dict(environ),
                 pass_fds=inherits,
                 start_new_session=True,
-                preexec_fn=_die_with_parent(),
+                preexec_fn=die_with_parent(),
             )
         finally:
             os.close(descriptor)
@@ -83,7 +83,7 @@ def how_it_ended(exit_code: int) -> str:
         return f"killed by signal {-exit_code}"
 
 
-def _die_with_parent() -> Callable[[], None] | None:
+def die_with_parent() -> Callable[[], None] | None:
     """What runs in the child between fork and exec: ask for SIGTERM at the parent's death.
 
     1. we fork; 2. we are killed; 3. the child asks to be told of a death that has happened already. So it looks at

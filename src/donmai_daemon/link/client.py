@@ -15,7 +15,7 @@ from donmai_daemon.clock import Clock
 from donmai_daemon.errors import ParamsInvalid, PlatformAnswerInvalid
 from donmai_daemon.link.address import address_of
 from donmai_daemon.link.answer import Answer
-from donmai_daemon.link.transport import Transport
+from donmai_daemon.link.transport import Sender, Transport
 from donmai_daemon.model.config import PlatformLink
 from donmai_daemon.model.json import Json, JsonObject
 from donmai_daemon.model.registration import (
@@ -55,7 +55,13 @@ def open_client(platform: PlatformLink, clock: Clock, version: str, environ: Map
 
     `environ` is asked for `https_proxy`, `http_proxy`, `all_proxy` and `no_proxy`. Raises `ConfigInvalid`.
     """
-    return PlatformClient(platform, clock, version, environ)
+    transport = Transport(address_of(platform, environ), clock, user_agent(version))
+    return PlatformClient(transport, environ)
+
+
+def user_agent(version: str) -> str:
+    """What a daemon of this version calls itself."""
+    return f"donmai-daemon/{version}"
 
 
 class PlatformClient:
@@ -65,10 +71,10 @@ class PlatformClient:
     anything is sent, where what it was given could only be refused.
     """
 
-    def __init__(self, platform: PlatformLink, clock: Clock, version: str, environ: Mapping[str, str]) -> None:
-        self._url = platform.url
+    def __init__(self, transport: Sender, environ: Mapping[str, str]) -> None:
+        """`transport` becomes this client's own. `environ` is for settings that are adopted later."""
         self._environ = environ
-        self._transport = Transport(address_of(platform, environ), clock, f"donmai-daemon/{version}")
+        self._transport = transport
         self._noted: set[str] = set()
         self._log = structlog.get_logger("link")
 
@@ -91,7 +97,7 @@ class PlatformClient:
 
         Raises `ConfigInvalid`; the old settings stay then. Requests in flight end as they began.
         """
-        settings = replace(platform, url=self._url)
+        settings = replace(platform, url=self.url)
         await self._transport.adopt(address_of(settings, self._environ))
 
     async def register(self, token: Secret, registration: Registration) -> Registered:

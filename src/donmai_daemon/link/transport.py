@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
+from typing import Protocol
 
 import anyio
 import httpcore
@@ -28,6 +29,31 @@ _LIMITS = httpx.Limits(
     # server's close on its way, and after a suspend or a network change the first beat must not go into a dead one.
     keepalive_expiry=3.0,
 )
+
+
+class Sender(Protocol):
+    """How the client's requests leave: `Transport`, or a lighter one where a thousand machines live in one process."""
+
+    @property
+    def base(self) -> str:
+        """The URL before every path."""
+        ...
+
+    async def __aenter__(self) -> Sender: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    async def adopt(self, address: Address) -> None:
+        """Send to `address` from now on."""
+        ...
+
+    async def request(
+        self, method: str, path: str, *, headers: Mapping[str, str], body: bytes | None, deadline: float
+    ) -> Answer:
+        """One whole answer within `deadline` seconds. Raises `PlatformUnreachable`."""
+        ...
 
 
 class Transport:

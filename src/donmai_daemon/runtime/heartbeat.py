@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Protocol
 
 import anyio
 import structlog
@@ -16,8 +17,8 @@ from donmai_daemon.link.retry import Backoff, Bucket
 from donmai_daemon.model.json import JsonObject
 from donmai_daemon.model.mutation import MAX_ACKS_PER_BEAT
 from donmai_daemon.model.status import BeatTrace
-from donmai_daemon.model.wire import BeatAnswer
-from donmai_daemon.runtime.beats import BeatDesk, Received
+from donmai_daemon.model.wire import Beat, BeatAnswer
+from donmai_daemon.runtime.beats import Received
 from donmai_daemon.runtime.conditions import Conditions
 from donmai_daemon.store.atomic import Step, no_step
 
@@ -25,6 +26,18 @@ _SEND_DEADLINE = 5.0
 _FAREWELL_DEADLINE = 1.0
 _BUSY = {429, 503}
 _MIN_INTERVAL, _MAX_INTERVAL = 1.0, 3600.0
+
+
+class Desk(Protocol):
+    """Who writes beats and reads their answers: `BeatDesk`."""
+
+    async def compose(self, worker_id: str) -> Beat:
+        """The next beat. Raises `JournalUnavailable`."""
+        ...
+
+    async def accepted(self, worker_id: str, beat: Beat, answer: BeatAnswer) -> Received:
+        """Record an accepted answer; on disk when this returns. Raises `JournalUnavailable`."""
+        ...
 
 
 class Heartbeat:
@@ -39,7 +52,7 @@ class Heartbeat:
         *,
         identity: Identity,
         client: PlatformClient,
-        desk: BeatDesk,
+        desk: Desk,
         clock: Clock,
         rng: random.Random,
         conditions: Conditions,
