@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import resource
 import signal
@@ -9,6 +10,7 @@ import socket
 from collections.abc import Callable, Iterator
 
 import anyio
+import anyio.lowlevel
 import structlog
 from anyio.abc import TaskStatus
 from starlette.types import ASGIApp
@@ -22,6 +24,8 @@ _BACKLOG = 2048
 _KEEP_ALIVE_SECONDS = 75
 """More than two beats at the usual interval, so that a daemon need not connect anew for each."""
 _GRACE_SECONDS = 5
+_LINGER_SECONDS = 0.2
+"""How long a process that stops goes on reading from the connections it has: longer than a request is on its way."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -62,7 +66,7 @@ async def serve(
     """
     _allow_many_connections()
     await platform.tokens.ensure_signing_key()
-    server = _Server(platform.app, on_ready)
+    server = _Server(platform.app, bound, on_ready)
     async with anyio.create_task_group() as tasks:
         await tasks.start(_stop_on_signals, server, platform, notifier)
         tasks.start_soon(_feed, notifier, watchdog)
@@ -74,7 +78,7 @@ async def serve(
 class _Server(Server):
     """uvicorn's server, without its tick of ten times a second and without its hold on signals."""
 
-    def __init__(self, app: ASGIApp, on_ready: Callable[[], None]) -> None:
+    def __init__(self, app: ASGIApp, bound: socket.socket, on_ready: Callable[[], None]) -> None:
         super().__init__(
             Config(
                 app,
@@ -93,6 +97,7 @@ class _Server(Server):
                 timeout_graceful_shutdown=_GRACE_SECONDS,
             )
         )
+        self._bound = bound
         self._on_ready = on_ready
         self._stop = anyio.Event()
 
@@ -103,6 +108,32 @@ class _Server(Server):
     async def main_loop(self) -> None:
         self._on_ready()
         await self._stop.wait()
+        # What comes from now on, on connections that are there, is answered, with the word that it is the last answer there:
+        # 1. a proxy sends a request on a connection that it has kept;   2. the connection is closed before it was read;
+        # 3. nobody can tell whether it was done.
+        self.server_state.default_headers = [(b"connection", b"close")]
+        await self._stop_listening()
+        await anyio.sleep(_LINGER_SECONDS)
+
+    async def _stop_listening(self) -> None:
+        """Close the listening socket, and take whoever has connected by then: the kernel would reset those in its queue."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._bound)
+        # Those that asyncio has taken begin now: it would drop them once the server is closed.
+        await anyio.lowlevel.checkpoint()
+        waiting: list[socket.socket] = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                waiting.append(self._bound.accept()[0])
+        for server in self.servers:
+            server.close()
+        for connection in waiting:
+            await loop.connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )  # type: ignore[call-arg]  # asyncio.Protocol to its types; uvicorn calls it like this
 
     def stop(self) -> None:
         """End in good order; called again, end at once."""

@@ -65,6 +65,7 @@ class Beats:
         self._interval = interval
         self._count = count
         self._holds: dict[str, Hold] = {}
+        self._stopping = False
         self._log = structlog.get_logger("platform.beats")
 
     @property
@@ -95,7 +96,8 @@ class Beats:
         return self._answer(outcome)
 
     def end_holds(self) -> None:
-        """Answer every held beat now: this process is about to stop."""
+        """Answer every held beat now, and hold none from here on: this process is about to stop."""
+        self._stopping = True
         for hold in list(self._holds.values()):
             hold.end()
 
@@ -149,6 +151,8 @@ class Beats:
     @contextmanager
     def _holding(self, worker_id: str, topics: Sequence[str], hold: Hold) -> Iterator[None]:
         self._holds[worker_id] = hold
+        if self._stopping:
+            hold.end()
         try:
             with self._wakeups.waiting(hold.wake, topics):
                 yield
