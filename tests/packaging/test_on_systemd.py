@@ -3,69 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from tests.support.nspawn import Machine, booted, debian
+from tests.support.nspawn import Machine
+from tests.support.service import CONFIG, NEWER, UNIT, assert_installed, main_pid, ready, status
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-ROOT = Path(__file__).parents[2]
-UNIT = "donmai-daemon.service"
-CONFIG = "/etc/donmai/daemon.toml"
-
-
-@pytest.fixture(scope="module")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The .deb and the single file of this checkout, for Debian's own Python."""
-    dist = tmp_path_factory.mktemp("dist")
-    subprocess.run([sys.executable, "packaging/artifacts.py", "--dist", str(dist)], cwd=ROOT, check=True)
-    return dist
-
-
-@pytest.fixture(scope="module")
-def machine(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """A Debian machine with the packages in /root."""
-    assert os.geteuid() == 0, "a container with systemd in it needs root"
-    archive = debian(ROOT / "build")
-    with booted(archive, tmp_path_factory.mktemp("machine") / "root") as machine:
-        for package in packages.iterdir():
-            (machine.root / "root" / package.name).write_bytes(package.read_bytes())
-        yield machine
-
-
-def status(machine: Machine) -> dict[str, object]:
-    """What the daemon says of itself, to root, over the socket in /run."""
-    answer = json.loads(machine.run("donmai", "host", "status", "--json"))
-    assert isinstance(answer, dict)
-    return answer
-
-
-def main_pid(machine: Machine) -> str:
-    return machine.shown(UNIT, "MainPID")
-
-
-def ready(machine: Machine) -> bool:
-    """A beat was accepted lately."""
-    beat = status(machine)["heartbeat"] if machine.try_("donmai", "host", "status").code == 0 else None
-    return isinstance(beat, dict) and beat["lastAcceptedAt"] is not None and beat["consecutiveFailures"] == 0
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_the_package_installs_and_the_service_starts(machine: Machine) -> None:
     """The .deb makes user, directories and service, and the service is up when dpkg returns."""
     machine.run("sh", "-c", "dpkg --install /root/*.deb")
-    assert machine.run("systemctl", "is-active", UNIT).strip() == "active"
-    assert machine.run("systemctl", "is-enabled", UNIT).strip() == "enabled"
-    assert machine.run("stat", "-c", "%U:%G %a", "/etc/donmai").strip() == "root:donmai 2770"
-    assert machine.run("stat", "-c", "%U:%G %a", CONFIG).strip() == "donmai:donmai 640"
-    assert machine.run("stat", "-c", "%U:%G %a", "/var/lib/donmai").strip() == "donmai:donmai 700"
-    assert machine.run("stat", "-c", "%U", f"/proc/{main_pid(machine)}").strip() == "donmai"
-    assert status(machine)["status"] == "ready"
+    assert_installed(machine)
 
 
 def test_the_units_are_sound(machine: Machine) -> None:
@@ -236,16 +186,8 @@ def test_a_newer_package_keeps_what_is_there(machine: Machine) -> None:
     machine.wait("a beat is accepted", lambda: ready(machine), 60)
     before, config = status(machine), machine.run("cat", CONFIG)
     history = machine.run("donmai", "host", "mutations", "list", "--json")
-    machine.run(
-        "sh",
-        "-ec",
-        "dpkg-deb -R /root/*.deb /root/next; "
-        "sed -i 's/^Version: .*/Version: 99.0.0-1/' /root/next/DEBIAN/control; "
-        "site=$(echo /root/next/usr/lib/donmai/lib/python3*/site-packages/donmai_daemon); "
-        "sed -i 's/__version__ = .*/__version__ = \"99.0.0\"/' $site/__init__.py; rm $site/__pycache__/__init__.*; "
-        "dpkg-deb -b /root/next /root/next.deb; dpkg --install /root/next.deb",
-    )
-    machine.wait("the new version runs", lambda: ready(machine) and status(machine)["version"] == "99.0.0", 60)
+    machine.run("sh", "-c", "dpkg --install /root/newer/*.deb")
+    machine.wait("the new version runs", lambda: ready(machine) and status(machine)["version"] == NEWER, 60)
     after = status(machine)
     assert (after["machineId"], after["workerId"]) == (before["machineId"], before["workerId"])
     assert machine.run("cat", CONFIG) == config
@@ -301,3 +243,23 @@ def test_a_person_has_a_service_of_their_own(machine: Machine) -> None:
     machine.run(*ada, "donmai", "host", "uninstall")
     assert machine.try_(*ada, "systemctl", "--user", "cat", UNIT).code != 0
     assert machine.run("cat", "/home/ada/.donmai/daemon.toml") == "# hers\n"
+
+
+def test_the_rpm_does_what_the_deb_does(machine: Machine) -> None:
+    """Installed it runs, upgraded another process runs, erased the service is gone and the configuration stays.
+
+    On Debian, whose rpm knows nothing of what dpkg installed: what the package asks for is not looked at.
+    """
+    machine.run("sh", "-c", "rpm --install --nodeps /root/*.rpm")
+    machine.wait("it runs", lambda: machine.try_("donmai", "host", "status").code == 0, 60)
+    assert machine.run("systemctl", "is-enabled", UNIT).strip() == "enabled"
+    assert machine.run("stat", "-c", "%U", f"/proc/{main_pid(machine)}").strip() == "donmai"
+    assert machine.run("rpm", "--verify", "--nodeps", "donmai-daemon") == ""
+    before, config = main_pid(machine), machine.run("cat", CONFIG)
+    machine.run("sh", "-c", "rpm --upgrade --force --nodeps /root/*.rpm")
+    machine.wait("another process", lambda: main_pid(machine) not in (before, "0"), 60)
+    machine.wait("it runs again", lambda: machine.try_("donmai", "host", "status").code == 0, 60)
+    machine.run("rpm", "--erase", "donmai-daemon")
+    assert machine.try_("systemctl", "cat", UNIT).code != 0
+    assert machine.try_("donmai", "--version").code != 0
+    assert machine.run("cat", CONFIG) == config
