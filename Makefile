@@ -40,9 +40,9 @@ bench: $(VENV)/.installed-dev
 packages: $(VENV)/.installed-dev
 	$(BIN)/python packaging/artifacts.py
 
-# Root, Debian, under six minutes: a container with a booted systemd, the .deb in it, from installation to purge.
+# Root, Debian: containers with a booted systemd, the .deb and the .rpm in them, from installation to purge; a network that goes.
 test-systemd: $(VENV)/.installed-dev
-	$(BIN)/pytest -m slow tests/packaging/test_on_systemd.py tests/packaging/test_on_network.py
+	$(BIN)/pytest -m slow tests/packaging/test_on_systemd.py tests/packaging/test_rpm.py tests/packaging/test_on_network.py
 
 # The wheel, without the sources beside it, on every Python in PYTHONS.
 test-pythons: $(VENV)/.installed-dev

@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from tests.support.containerfile import build, running
 from tests.support.nspawn import debian
+from tests.support.service import ROOT, build_packages
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +21,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a recipe may copy: the wheel, as `make packages` leaves it, and the packaging directory."""
     assert os.geteuid() == 0, "chroot takes root"
     place = tmp_path_factory.mktemp("context")
-    command = [sys.executable, "packaging/artifacts.py", "python", "--dist", str(place / "dist")]
-    subprocess.run(command, cwd=ROOT, check=True)
+    build_packages(place / "dist", "python")
     shutil.copytree(ROOT / "packaging", place / "packaging")
     return place
 

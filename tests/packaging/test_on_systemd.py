@@ -243,23 +243,3 @@ def test_a_person_has_a_service_of_their_own(machine: Machine) -> None:
     machine.run(*ada, "donmai", "host", "uninstall")
     assert machine.try_(*ada, "systemctl", "--user", "cat", UNIT).code != 0
     assert machine.run("cat", "/home/ada/.donmai/daemon.toml") == "# hers\n"
-
-
-def test_the_rpm_does_what_the_deb_does(machine: Machine) -> None:
-    """Installed it runs, upgraded another process runs, erased the service is gone and the configuration stays.
-
-    On Debian, whose rpm knows nothing of what dpkg installed: what the package asks for is not looked at.
-    """
-    machine.run("sh", "-c", "rpm --install --nodeps /root/*.rpm")
-    machine.wait("it runs", lambda: machine.try_("donmai", "host", "status").code == 0, 60)
-    assert machine.run("systemctl", "is-enabled", UNIT).strip() == "enabled"
-    assert machine.run("stat", "-c", "%U", f"/proc/{main_pid(machine)}").strip() == "donmai"
-    assert machine.run("rpm", "--verify", "--nodeps", "donmai-daemon") == ""
-    before, config = main_pid(machine), machine.run("cat", CONFIG)
-    machine.run("sh", "-c", "rpm --upgrade --force --nodeps /root/*.rpm")
-    machine.wait("another process", lambda: main_pid(machine) not in (before, "0"), 60)
-    machine.wait("it runs again", lambda: machine.try_("donmai", "host", "status").code == 0, 60)
-    machine.run("rpm", "--erase", "donmai-daemon")
-    assert machine.try_("systemctl", "cat", UNIT).code != 0
-    assert machine.try_("donmai", "--version").code != 0
-    assert machine.run("cat", CONFIG) == config

@@ -9,14 +9,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tests.support.service import build_packages
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-ROOT = Path(__file__).parents[2]
-
 
 def built(place: Path) -> dict[str, bytes]:
-    subprocess.run([sys.executable, "packaging/artifacts.py", "--dist", str(place)], cwd=ROOT, check=True)
+    build_packages(place)
     return {path.name: path.read_bytes() for path in place.iterdir()}
 
 

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-INCLUDED = "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,python3,rpm,git,procps,rpm,ca-certificates"
+INCLUDED = "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,python3,git,procps,rpm,ca-certificates"
 SUITES = {(3, 11): "bookworm", (3, 13): "trixie"}
 """The Debian whose own Python is the one that runs the tests: the packages are for that one."""
 
