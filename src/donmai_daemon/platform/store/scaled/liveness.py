@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import cast
 
-from donmai_daemon.platform.records.hosts import Liveness, is_outdated
+from donmai_daemon.platform.records.hosts import Liveness
 from donmai_daemon.platform.settings import whole_milliseconds
 from donmai_daemon.platform.store.codec import liveness, milliseconds, stored_liveness
+from donmai_daemon.platform.store.scaled.gathered import Gathered
 from donmai_daemon.platform.store.scaled.redis_client import RedisClient
 
 _KEPT = timedelta(days=7)
@@ -21,18 +22,10 @@ class RedisLiveness:
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
+        self._notes = Gathered(self._note)
 
     async def note(self, beat: Liveness, outdated_within: timedelta) -> bool:
-        key, new, seen = _key(beat.host_id), stored_liveness(beat), milliseconds(beat.seen_at)
-        while True:
-            # Decided here and replaced there only where nobody has replaced it in between.
-            kept = await self._redis.text("GET", key) or ""
-            if is_outdated(beat, liveness(beat.host_id, kept) if kept else None, outdated_within):
-                return False
-            if await self._redis.run(
-                "put_if", [key, SEEN], kept, new, whole_milliseconds(_KEPT), beat.host_id, seen
-            ):
-                return True
+        return await self._notes.one((beat, outdated_within))
 
     async def liveness(self, host_ids: Sequence[str]) -> Mapping[str, Liveness]:
         if not host_ids:
@@ -43,6 +36,16 @@ class RedisLiveness:
             for host_id, kept in zip(host_ids, found, strict=True)
             if kept is not None
         }
+
+    async def _note(self, notes: Sequence[tuple[Liveness, timedelta]]) -> list[bool]:
+        # Decided by the script, in one step: whoever reads, decides and writes can be overtaken.
+        arguments: list[str | int] = [whole_milliseconds(_KEPT)]
+        for beat, within in notes:
+            seq = "" if beat.seq is None else beat.seq
+            arguments += [beat.host_id, beat.worker_id, seq, milliseconds(beat.seen_at), whole_milliseconds(within)]
+            arguments.append(stored_liveness(beat))
+        keys = [SEEN, *(_key(beat.host_id) for beat, _ in notes)]
+        return [kept == 1 for kept in cast("list[int]", await self._redis.run("note", keys, *arguments))]
 
 
 def _key(host_id: str) -> str:

@@ -31,8 +31,8 @@ class ScaledStore(
     """Implements `Store`. Each base does one protocol; no transaction needs both servers."""
 
     def __init__(self, database: Database, redis: RedisClient) -> None:
-        self._database = database
-        self._redis = redis
+        ScaledBeats.__init__(self, database, redis)
+        RedisLiveness.__init__(self, redis)
 
     async def ready(self) -> None:
         await self._database.ready()

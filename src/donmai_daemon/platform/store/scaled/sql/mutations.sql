@@ -21,14 +21,14 @@ UPDATE mutations SET status = 'cancelled', cancelled_at = %(at)s WHERE id = %(id
 UPDATE mutations SET status = 'cancelled', cancelled_at = %(at)s WHERE host_id = %(host_id)s AND status = 'pending'
 RETURNING id
 
--- name: beat
--- All that a beat with nothing new needs to know, in one read.
-SELECT h.id AS host_id, h.org_id, h.status, h.status_told, h.admission_digest,
+-- name: beats
+-- All that beats with nothing new need to know, in one read.
+SELECT w.id AS worker_id, h.id AS host_id, h.org_id, h.status, h.status_told, h.admission_digest,
     (SELECT min(coalesce(m.not_before, 0)) FROM mutations m WHERE m.host_id = h.id AND m.status = 'pending')
         AS next_due,
     EXISTS (SELECT 1 FROM mutations m WHERE m.host_id = h.id AND m.status = 'delivered') AS redeliver
 FROM workers w JOIN hosts h ON h.id = w.host_id AND h.worker_id = w.id AND h.removed_at IS NULL
-WHERE w.id = %(worker_id)s
+WHERE w.id = ANY(%(worker_ids)s)
 
 -- name: due_mutations
 -- Creation order among those due; delivered ones come again until they are acked. Locked: a cancel that holds a row is
