@@ -18,6 +18,7 @@ from uvicorn import Config, Server
 
 from donmai_daemon.errors import AddressUnavailable
 from donmai_daemon.platform.assembly import Platform
+from donmai_daemon.platform.http.protocol import PlatformProtocol
 from donmai_daemon.systemd import Notifier
 
 _BACKLOG = 2048
@@ -82,6 +83,7 @@ class _Server(Server):
         super().__init__(
             Config(
                 app,
+                http=PlatformProtocol,
                 ws="none",
                 lifespan="off",
                 interface="asgi3",
