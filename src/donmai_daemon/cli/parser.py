@@ -63,3 +63,18 @@ def bounded(least: int, most: int) -> Callable[[str], int]:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least} to {most}")
 
     return number
+
+
+def measured(least: float, most: float) -> Callable[[str], float]:
+    """An argument type: a number from `least` to `most`."""
+
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if least <= value <= most:
+            return value
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least:g} to {most:g}")
+
+    return number

@@ -6,7 +6,8 @@ import argparse
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from donmai_daemon.cli.parser import Parser, bounded, examples
+from donmai_daemon.cli import simulate
+from donmai_daemon.cli.parser import Parser, bounded, examples, measured
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +33,7 @@ def build(parser: Parser) -> None:
     _build_keys(verbs.add_parser("key", help="API keys and the keys that sign runtime tokens"), place)
     _build_hosts(verbs.add_parser("host", help="the machines that have registered"), place)
     _build_work(verbs.add_parser("work", help="sessions: queue, look, stop, let a sandbox in"), place)
+    simulate.build(verbs.add_parser("simulate", parents=[place], help="try a platform out with many daemons"))
 
 
 def _build_serve(serve: Parser) -> None:
@@ -47,14 +49,14 @@ def _build_serve(serve: Parser) -> None:
     serve.add_argument(
         "--heartbeat-interval",
         metavar="S",
-        type=_seconds(0.05, 3600),
+        type=measured(0.05, 3600),
         default=30.0,
         help="seconds between beats (default: 30)",
     )
     serve.add_argument(
         "--poll-interval",
         metavar="S",
-        type=_seconds(0.05, 3600),
+        type=measured(0.05, 3600),
         default=5.0,
         help="seconds between polls for work (default: 5)",
     )
@@ -62,21 +64,21 @@ def _build_serve(serve: Parser) -> None:
     serve.add_argument(
         "--claim-timeout",
         metavar="S",
-        type=_seconds(0.2, 3600),
+        type=measured(0.2, 3600),
         default=60.0,
         help="seconds after which work that a poll took and nobody confirmed is queued again (default: 60)",
     )
     serve.add_argument(
         "--lease",
         metavar="S",
-        type=_seconds(0.2, 86400),
+        type=measured(0.2, 86400),
         default=120.0,
         help="seconds that a confirmed claim holds without being renewed (default: 120)",
     )
     serve.add_argument(
         "--rate-limit",
         metavar="R",
-        type=_seconds(0.1, 1e6),
+        type=measured(0.1, 1e6),
         default=100.0,
         help="requests a second for one key, burst five times as many (default: 100)",
     )
@@ -124,7 +126,7 @@ def _build_hosts(parser: Parser, place: Parser) -> None:
     listed.add_argument(
         "--heartbeat-interval",
         metavar="S",
-        type=_seconds(0.05, 3600),
+        type=measured(0.05, 3600),
         default=30.0,
         help="what `serve` was told, to tell who is stale (default: 30)",
     )
@@ -183,7 +185,7 @@ def _token_ttl_option(parser: Parser) -> None:
     parser.add_argument(
         "--token-ttl",
         metavar="S",
-        type=_seconds(1, 86400),
+        type=measured(1, 86400),
         default=3600.0,
         help="life of runtime tokens in seconds (default: 3600)",
     )
@@ -204,19 +206,6 @@ def _place() -> Parser:
         "--redis-url", metavar="URL", help="Redis of the scaled store: redis://… (default: $DONMAI_REDIS_URL)"
     )
     return place
-
-
-def _seconds(least: float, most: float) -> Callable[[str], float]:
-    def number(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = -1.0
-        if least <= value <= most:
-            return value
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least:g} to {most:g}")
-
-    return number
 
 
 def _name(text: str) -> str:

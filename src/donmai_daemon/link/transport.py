@@ -118,7 +118,7 @@ class Transport:
             if response is None:
                 raise PlatformUnreachable(f"the platform cannot be reached: {_cause(error)}") from error
             problem = "was cut short"
-        return Answer(response.status_code, bytes(received), problem, self._retry_after(response))
+        return Answer(response.status_code, bytes(received), problem, retry_after(response.headers, self._clock))
 
     @asynccontextmanager
     async def _response(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
@@ -138,11 +138,6 @@ class Transport:
         if self._pool is pool:
             self._pool = _Pool(self._address)
             await pool.retire()
-
-    def _retry_after(self, response: httpx.Response) -> float | None:
-        # Against the platform's own clock where it tells it: ours may be wrong.
-        now = parse_http_date(response.headers.get("date")) or self._clock.now()
-        return parse_retry_after(response.headers.get("retry-after"), now)
 
 
 class _Pool:
@@ -198,6 +193,12 @@ class _Pool:
         if self._retired and self._users == 0:
             with anyio.CancelScope(shield=True):  # closing waits for nobody
                 await self._http.aclose()
+
+
+def retry_after(headers: Mapping[str, str], clock: Clock) -> float | None:
+    """Seconds that an answer with these `headers` (lower-case names) asks to wait, None where it does not."""
+    # Against the platform's own clock where it tells it: ours may be wrong.
+    return parse_retry_after(headers.get("retry-after"), parse_http_date(headers.get("date")) or clock.now())
 
 
 async def _read(response: httpx.Response, received: bytearray) -> str | None:
