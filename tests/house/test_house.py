@@ -30,7 +30,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "agent": (LEAVES | {"model", "link", "log", "sessions"}, "runs in its own process, also where no daemon is"),
     "control": (LEAVES | {"model", "ops", "log", "settings", "access"}, "a shell: it reaches the daemon through its ports only"),
     "platform": (LEAVES | {"model", "ops", "log", "systemd"}, "the other end of the wire; never imported by the daemon"),
-    "simulate": (LEAVES | {"model", "link", "runtime", "log"},
+    "simulate": (LEAVES | {"model", "link", "runtime"},
                  "daemons in numbers, made of the daemon's own parts; they speak to a platform over the wire as well"),
     "log": (LEAVES | {"model"}, "set up once, by an entry point"),
     "systemd": (LEAVES, "a datagram socket and nothing else"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from donmai_daemon.simulate.chart import axis, bars
+from donmai_daemon.simulate.chart import axis, bars, breadth
 
 if TYPE_CHECKING:
     from donmai_daemon.cli.console import Console
@@ -23,7 +23,9 @@ def show(report: Report, console: Console) -> None:
         console.print(console.style("requests a second", "dim"))
         for line in bars(report.requests, width=_WIDTH, height=_HEIGHT):
             console.print(line[:9] + console.style(line[9:], "cyan"))
-        for line in axis(report.marks, seconds=len(report.requests), width=min(_WIDTH, len(report.requests))):
+        seconds = len(report.requests)
+        width = min(_WIDTH, seconds * breadth(seconds, _WIDTH))
+        for line in axis(report.marks, seconds=seconds, width=width):
             console.print(console.style(line, "dim"))
     console.print()
     width = max((len(figure.label) for figure in report.figures), default=0)

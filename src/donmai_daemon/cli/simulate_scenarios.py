@@ -20,7 +20,7 @@ _MOST_MUTATIONS, _MOST_BYTES = 500, 512 * 1024
 """In one answer (specification of the wire, limits)."""
 _CAP_INTERVALS = 4  # of the daemon's backoff
 _PATIENCE = 60.0
-_POLICY_EVERY, _POLICY_ROWS = 20, 230  # some 14 KB: with the small ones between them 500 orders exceed 512 KiB
+_POLICY_EVERY, _POLICY_ROWS = 16, 290  # 15 KB: with the small ones between them 500 orders exceed 512 KiB
 
 
 class Scenario(Protocol):

@@ -6,15 +6,16 @@ The registration token is in the environment; the end of standard input is the e
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 
 import anyio
+import structlog
 
 from donmai_daemon.link.address import address_of
 from donmai_daemon.link.credentials import TOKEN_VARIABLE
-from donmai_daemon.log.setup import setup
 from donmai_daemon.model.config import PlatformLink
 from donmai_daemon.model.secret import Secret
 from donmai_daemon.simulate.crowd import Crowd
@@ -46,8 +47,6 @@ def _tell(tick: Tick) -> None:
 
 
 if __name__ == "__main__":
-    logging = setup("error", "json", sys.stderr)
-    try:
-        anyio.run(run, os.environ)
-    finally:
-        logging.close()
+    # What a thousand daemons have to say of one outage is said by the report.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    anyio.run(run, os.environ)

@@ -9,11 +9,11 @@ _EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 
 def bars(values: Sequence[float], *, width: int, height: int) -> list[str]:
-    """Bars, one a column, below the scale at the left; `width` counts the columns of bars.
+    """Bars beside their scale, over `width` columns at most: `breadth` of them for each value, or one for several.
 
-    Where there are more values than columns a column shows the highest of its own: a peak is what one looks for.
+    Then it shows the highest of its own: a peak is what one looks for.
     """
-    columns = _gather(values, width)
+    columns = [value for value in _gather(values, width) for _ in range(breadth(len(values), width))]
     top = max(columns, default=0.0)
     scale = _round_up(top)
     lines = []
@@ -22,6 +22,11 @@ def bars(values: Sequence[float], *, width: int, height: int) -> list[str]:
         cells = (_EIGHTHS[round(min(max(value / scale * height - row, 0.0), 1.0) * 8)] for value in columns)
         lines.append(f"{label:>7} │{''.join(cells)}")
     return lines
+
+
+def breadth(values: int, width: int) -> int:
+    """Columns for each value."""
+    return max(1, width // values) if values else 1
 
 
 def axis(marks: Sequence[tuple[float, str]], *, seconds: float, width: int) -> list[str]:
@@ -45,10 +50,10 @@ def _gather(values: Sequence[float], width: int) -> list[float]:
 
 
 def _round_up(top: float) -> float:
-    """The next of 1, 2, 5, 10, 20, 50 …; 1 for nothing at all."""
+    """The next round number; 1 for nothing at all."""
     unit = 1.0
     while True:
-        for step in (1, 2, 5):
+        for step in (1, 2, 3, 4, 5, 6, 8):
             if top <= step * unit:
                 return step * unit
         unit *= 10
