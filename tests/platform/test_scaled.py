@@ -327,6 +327,7 @@ def test_addresses_from_the_environment(servers: Servers, tmp_path: Path) -> Non
         worker = platform.register(platform.make_key("worker"))
         assert platform.beat(worker).status == 200
     named = PlatformProcess(["--data-dir", str(tmp_path / "own")], tmp_path / "log", OPTIONS, environ)
+    named.make_key("admin")
     assert named.operated("host", "list") == {"hosts": []}
     half = PlatformProcess([], tmp_path / "log", OPTIONS, {"DONMAI_REDIS_URL": redis_url}).operate("key", "list")
     assert (half.returncode, "DONMAI_DATABASE_URL" in half.stderr) == (2, True)

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 _ABOUT = """\
 Serve a control plane for daemons, and manage its API keys and hosts. Without --database-url it
-keeps everything in one SQLite file and needs no server; the other verbs work beside it."""
+keeps everything in one SQLite file and needs no server; the other verbs work beside it, and are
+told the same place."""
+
+_SERVE = """\
+Serve until Ctrl-C or SIGTERM. One process on the embedded store; any number of them, behind one
+address, on PostgreSQL and Redis. Routes, bodies and answers: /openapi.json; numbers for Prometheus:
+/metrics; health: /healthz, /readyz."""
 
 
 def build(parser: Parser) -> None:
@@ -29,7 +35,11 @@ def build(parser: Parser) -> None:
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", parser_class=Parser)
     place = _place()
-    _build_serve(verbs.add_parser("serve", parents=[place], help="serve the control plane in the foreground"))
+    _build_serve(
+        verbs.add_parser(
+            "serve", parents=[place], help="serve the control plane in the foreground", description=_SERVE
+        )
+    )
     _build_keys(verbs.add_parser("key", help="API keys and the keys that sign runtime tokens"), place)
     _build_hosts(verbs.add_parser("host", help="the machines that have registered"), place)
     _build_work(verbs.add_parser("work", help="sessions: queue, look, stop, let a sandbox in"), place)
@@ -80,14 +90,19 @@ def _build_serve(serve: Parser) -> None:
         metavar="R",
         type=measured(0.1, 1e6),
         default=100.0,
-        help="requests a second for one key, burst five times as many (default: 100)",
+        help="requests a second that this process takes of one key, burst five times as many (default: 100)",
     )
     serve.add_argument(
         "--legacy-org",
         metavar="O",
         help="organisation that $WORKER_API_KEY stands for, for the queued session detail only",
     )
-    serve.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    serve.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="info",
+        help="least severe that is logged, on standard error (default: info)",
+    )
     serve.add_argument("--json", action="store_true", help="say that it is ready as one JSON line")
     serve.set_defaults(run=_later("serve", "serve"))
 
@@ -99,7 +114,13 @@ def _build_keys(parser: Parser, place: Parser) -> None:
     create.add_argument(
         "--org", metavar="O", required=True, type=_name, help="organisation; a new name makes a new one"
     )
-    create.add_argument("--role", choices=("owner", "admin", "member", "worker"), required=True)
+    create.add_argument(
+        "--role",
+        choices=("owner", "admin", "member", "worker"),
+        required=True,
+        help="member looks, and queues work; admin and owner change machines too, and make keys; worker is for machines "
+        "and registers them, nothing else",
+    )
     create.add_argument("--name", metavar="N", type=_label, help="a name for people to recognise it by")
     create.set_defaults(run=_later("keys", "create"))
     listed = verbs.add_parser("list", parents=[place], help="keys, never their text")

@@ -36,7 +36,7 @@ def create(arguments: Namespace, console: Console) -> int:
             console.note(f"made {record.id}, role {record.role} of {record.org_id}; the key is not shown again")
         return 0
 
-    return with_store(arguments, console, act)
+    return with_store(arguments, console, act, may_make=True)
 
 
 def listed(arguments: Namespace, console: Console) -> int:

@@ -16,9 +16,11 @@ from donmai_daemon.clock import SystemClock
 from donmai_daemon.errors import UsageError
 from donmai_daemon.log.setup import setup
 from donmai_daemon.model.secret import Secret
+from donmai_daemon.platform.conditions import StoreUnusable
 from donmai_daemon.platform.identifiers import Names
 from donmai_daemon.platform.store.location import Directory, Location, Servers, open_store
 from donmai_daemon.platform.store.opened import Opened
+from donmai_daemon.platform.store.sqlite.database import FILE
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -54,11 +56,23 @@ def location(arguments: Namespace, console: Console) -> Location:
     return Directory(state / "donmai-platform")
 
 
-def with_store(arguments: Namespace, console: Console, act: Callable[[Opened], Awaitable[int]]) -> int:
-    """Run `act` on the open store; its exit code. Raises `StoreUnusable`, and what `act` raises."""
+def with_store(
+    arguments: Namespace, console: Console, act: Callable[[Opened], Awaitable[int]], *, may_make: bool = False
+) -> int:
+    """Run `act` on the open store; its exit code. Raises `StoreUnusable`, and what `act` raises.
+
+    Only with `may_make` an embedded store is made where there is none: a verb that was not told the directory would look
+    into an empty one, or queue work that nobody serves.
+    """
+    place = location(arguments, console)
+    if isinstance(place, Directory) and not may_make and not (place.path / FILE).exists():
+        raise StoreUnusable(
+            f"no platform keeps its data in {place.path}",
+            hint="give this verb what `donmai platform serve` is given: --data-dir, or --database-url and --redis-url",
+        )
 
     async def run() -> int:
-        async with open_store(location(arguments, console)) as opened:
+        async with open_store(place) as opened:
             return await act(opened)
 
     # What a verb did is its answer; its log is for what goes wrong, and never on standard output.

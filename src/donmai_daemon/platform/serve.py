@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import resource
 import signal
 import socket
@@ -24,6 +25,7 @@ from donmai_daemon.systemd import Notifier
 _BACKLOG = 2048
 _KEEP_ALIVE_SECONDS = 75
 """More than two beats at the usual interval, so that a daemon need not connect anew for each."""
+_OWN = "--host takes an address of this machine; 0.0.0.0 is all of them"
 _GRACE_SECONDS = 5
 _LINGER_SECONDS = 0.2
 """How long a process that stops goes on reading from the connections it has: longer than a request is on its way."""
@@ -36,15 +38,14 @@ def listen(host: str, port: int) -> socket.socket:
         # With the protocol named: asyncio turns Nagle's delay off (40 ms an answer) only where it reads IPPROTO_TCP.
         bound = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise AddressUnavailable(f"{host} is no address to listen on: {error.strerror}") from error
+        raise AddressUnavailable(f"{host} is no address to listen on: {error.strerror}", hint=_OWN) from error
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
     except OSError as error:
         bound.close()
-        raise AddressUnavailable(
-            f"cannot listen on {host}:{port}: {error.strerror}", hint="give another --port; 0 takes a free one"
-        ) from error
+        hint = _OWN if error.errno == errno.EADDRNOTAVAIL else "give another --port; 0 takes a free one"
+        raise AddressUnavailable(f"cannot listen on {host}:{port}: {error.strerror}", hint=hint) from error
     return bound
 
 

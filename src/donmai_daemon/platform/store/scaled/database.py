@@ -83,8 +83,12 @@ class Database:
             await pool.open(wait=True, timeout=_WAIT_SECONDS)
         except psycopg.Error as error:
             await pool.close()
+            # What cannot be read as an address is not shown: it may hold a password.
+            unreadable = isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None
+            reason = "that is not its address" if unreadable else _reason(error)
             raise StoreUnusable(
-                f"PostgreSQL cannot be used: {_reason(error)}", hint="see --database-url"
+                f"PostgreSQL cannot be used: {reason}",
+                hint="--database-url postgresql://USER@HOST/DATABASE names a running server and a database of that user's",
             ) from error
         try:
             yield cls(pool)

@@ -23,6 +23,7 @@ Command: TypeAlias = "list[str | int]"
 _MOST_CONNECTIONS = 64
 _WAIT_SECONDS = 3.0
 _SILENCE_SECONDS = 15.0
+_ADDRESS = "--redis-url redis://HOST:6379/0 names a running server and a database of its own for this platform"
 
 
 class RedisClient:
@@ -49,14 +50,15 @@ class RedisClient:
                 retry=Retry(NoBackoff(), 0),
             )
         except ValueError as error:
-            raise StoreUnusable(f"--redis-url: {error}") from error
+            # Not shown: what cannot be read as an address may hold a password.
+            raise StoreUnusable("Redis cannot be used: that is not its address", hint=_ADDRESS) from error
         redis = Redis(connection_pool=pool)
         try:
             client = cls(redis)
             try:
                 await client.do("PING")
             except StoreUnavailable as error:
-                raise StoreUnusable(f"Redis cannot be used: {error.cause}", hint="see --redis-url") from error
+                raise StoreUnusable(f"Redis cannot be used: {error.cause}", hint=_ADDRESS) from error
             yield client
         finally:
             await redis.aclose()

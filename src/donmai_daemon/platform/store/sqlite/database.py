@@ -83,7 +83,11 @@ class Database:
         except (OSError, sqlite3.Error) as error:
             if lock is not None:
                 os.close(lock)
-            raise StoreUnusable(f"{directory / FILE} cannot be opened: {error}") from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise StoreUnusable(
+                f"{directory / FILE} cannot be opened: {reason}",
+                hint="--data-dir names a directory that belongs to the user who serves",
+            ) from error
 
     async def write(self, function: Callable[[Transaction], T]) -> T:
         """What `function` returns, once it is on disk. Raises `StoreUnavailable`; nothing was recorded then."""
