@@ -51,16 +51,19 @@ def resolved(value: JsonObject) -> JsonObject:
     return member(DOCUMENT, *reference.removeprefix("#/").split("/")) if isinstance(reference, str) else value
 
 
-def conforms(reply: Reply, method: str, pattern: str) -> None:
-    """Raise where the document does not foresee this answer."""
+def unforeseen(reply: Reply, method: str, pattern: str) -> str | None:
+    """What the document says otherwise about this answer."""
     responses = member(DOCUMENT, "paths", pattern, method.lower(), "responses")
-    assert str(reply.status) in responses, f"{method} {pattern} answered {reply.status}: {reply.body!r}"
+    if str(reply.status) not in responses:
+        return f"{method} {pattern} answered {reply.status}: {reply.body!r}"
     content = member(resolved(member(responses, str(reply.status))), "content")
     media_type = reply.headers["content-type"].partition(";")[0]
     schema = member(content, media_type, "schema")
     if media_type == "application/json":
         whole: JsonObject = {**schema, "components": member(DOCUMENT, "components")}
-        OAS31Validator(whole, format_checker=oas31_format_checker).validate(reply.json)
+        for error in OAS31Validator(whole, format_checker=oas31_format_checker).iter_errors(reply.json):
+            return f"{method} {pattern} answered {reply.status}: {error.message}"
+    return None
 
 
 def test_the_document_is_valid_openapi() -> None:
@@ -127,7 +130,7 @@ async def test_every_answer_is_as_described(tmp_path: Path) -> None:
         for group in GROUPS:
             for route in group.routes:
                 for reply in await _tried(served, route):
-                    conforms(reply, route.method, route.pattern)
+                    assert unforeseen(reply, route.method, route.pattern) is None
 
 
 @pytest.mark.anyio
@@ -144,14 +147,15 @@ async def test_every_answer_is_as_described_in_bad_times(tmp_path: Path) -> None
         for group in GROUPS:
             for route in group.routes:
                 path = route.pattern.replace("{id}", "mut_1")
-                conforms(await served.ask(route.method, path, token=DIGITS), route.method, route.pattern)
+                reply = await served.ask(route.method, path, token=DIGITS)
+                assert unforeseen(reply, route.method, route.pattern) is None
         served.open()
         for daemon.broken in (False, True):
             with capture_logs():
                 for group in GROUPS:
                     for route in group.routes:
                         for reply in await _tried(served, route):
-                            conforms(reply, route.method, route.pattern)
+                            assert unforeseen(reply, route.method, route.pattern) is None
 
 
 async def _tried(served: Surface, route: Route) -> list[Reply]:

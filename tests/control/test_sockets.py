@@ -99,7 +99,11 @@ def test_the_socket_of_a_killed_daemon_is_replaced(tmp_path: Path) -> None:
     dead = socket.socket(socket.AF_UNIX)
     dead.bind(str(path))
     dead.close()
-    bind("127.0.0.1", 0, path).close()
+    sockets = bind("127.0.0.1", 0, path)
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(str(path))
+    sockets.close()
+    assert not path.exists()
 
 
 def test_the_socket_of_a_living_daemon_stays(tmp_path: Path) -> None:

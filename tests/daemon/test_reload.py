@@ -86,9 +86,10 @@ def test_what_only_a_start_reads(new_machine: NewMachine, platform: PlatformProc
 def test_what_was_taken_back_needs_no_restart(machine: Machine) -> None:
     """The condition goes when the file says again what the start has read."""
     daemon = machine.daemon
-    before = daemon.file.read_bytes()
+    before, before_status = daemon.file.read_bytes(), daemon.status()["config"]
     with daemon.file.open("a") as file:
         file.write("[control]\nsocket = '/tmp/never.sock'\n")
     eventually(lambda: "restart_required" in daemon.conditions())
     daemon.file.write_bytes(before)
     eventually(lambda: "restart_required" not in daemon.conditions())
+    assert daemon.status()["config"] == before_status

@@ -19,11 +19,13 @@ from donmai_daemon.errors import ParamsInvalid, PlatformAnswerInvalid, PlatformR
 from donmai_daemon.link.client import LockAnswer, PlatformClient
 from donmai_daemon.model.json import Json, JsonObject
 from donmai_daemon.model.secret import Secret
+from donmai_daemon.model.wire import BeatAnswer
 
 pytestmark = pytest.mark.anyio
 
 TOKEN = Secret("rt_secret")
-ACK: JsonObject = {"acknowledged": True}
+NOON = "2026-11-24T12:00:00.000Z"
+ACK: JsonObject = {"acknowledged": True, "serverTime": NOON}
 Call: TypeAlias = Callable[[PlatformClient], Awaitable[object]]
 
 
@@ -39,7 +41,7 @@ async def client(platform: ScriptedPlatform) -> AsyncIterator[PlatformClient]:
         yield client
 
 
-async def beat(client: PlatformClient) -> object:
+async def beat(client: PlatformClient) -> BeatAnswer:
     return await client.heartbeat("wkr_1", TOKEN, {"seq": 1})
 
 
@@ -78,15 +80,18 @@ async def test_a_held_beat_outlives_the_plain_deadline(platform: ScriptedPlatfor
     """The deadline of a held beat begins after the wait: an answer later than the plain deadline is accepted."""
     release = anyio.Event()
     platform.will(answer(ACK, release=release))
+    answers: list[object] = []
     async with anyio.create_task_group() as group:
 
         async def hold() -> None:
-            await client.heartbeat("wkr_1", TOKEN, {}, wait=60, timeout=0.05)
+            answers.append(await client.heartbeat("wkr_1", TOKEN, {}, wait=60, timeout=0.05))
 
         group.start_soon(hold)
         await platform.requests(1)
-        await anyio.sleep(0.2)
+        await anyio.sleep(0.2)  # nothing tells of a deadline that passes without effect
+        assert answers == []
         release.set()
+    assert len(answers) == 1
 
 
 @pytest.mark.parametrize(
@@ -230,7 +235,7 @@ async def test_a_chunked_answer_is_whole(platform: ScriptedPlatform, client: Pla
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(body[i : i + 3]), body[i : i + 3]) for i in range(0, len(body), 3))
     head = b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
     platform.will(Reply(head + chunks + b"0\r\n\r\n"))
-    await beat(client)
+    assert (await beat(client)).server_time == NOON
 
 
 async def test_a_slow_body_does_not_hold_the_beat(platform: ScriptedPlatform, client: PlatformClient) -> None:
@@ -412,6 +417,7 @@ async def test_many_cancelled_beats_do_not_use_up_the_pool(
             await platform.requests(count + 1)
             group.cancel_scope.cancel()
     await client.heartbeat("wkr_1", TOKEN, {}, timeout=5)
+    assert len(platform.heard) == 101
 
 
 # Sessions
@@ -518,4 +524,4 @@ async def test_a_real_clock_will_do(platform: ScriptedPlatform) -> None:
     """The client works with the machine's own clock."""
     platform.will(answer(ACK))
     async with client_of(platform, SystemClock()) as client:
-        await beat(client)
+        assert (await beat(client)).server_time == NOON

@@ -170,5 +170,10 @@ def test_every_workload_and_every_mode_is_known() -> None:
 
 def test_the_longest_text_and_the_largest_parameters() -> None:
     """Limits are where they are said to be: 512 characters, 16 KiB."""
-    operation("project.remove").check({"id": "é" * 512})
-    operation("session.kill").check({"sessionId": "s", "more": "x" * (16_384 - len('{"sessionId":"s","more":""}'))})
+    longest, most = "é" * 512, "x" * (16_384 - len('{"sessionId":"s","more":""}'))
+    assert operation("project.remove").check({"id": longest}).values == {"id": longest}
+    assert operation("session.kill").check({"sessionId": "s", "more": most}).ignored == ("more",)
+    with pytest.raises(ParamsInvalid, match="longer than 512"):
+        operation("project.remove").check({"id": longest + "é"})
+    with pytest.raises(ParamsInvalid, match="larger than 16 KiB"):
+        operation("session.kill").check({"sessionId": "s", "more": most + "x"})

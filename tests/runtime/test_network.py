@@ -6,6 +6,7 @@ import socket
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 from tests.support.clock import FakeClock
 
 from donmai_daemon.runtime.network import Ways, follow_network, kernel_news, ways_out
@@ -50,7 +51,11 @@ async def test_a_system_without_news_is_done_without() -> None:
     def refused() -> socket.socket:
         raise PermissionError(1, "Operation not permitted")
 
-    await follow_network(lambda: None, FakeClock(), ways_out, refused)
+    with capture_logs() as events:
+        await follow_network(lambda: None, FakeClock(), ways_out, refused)
+    assert [(event["event"], event["reason"]) for event in events] == [
+        ("network.no_news", "Operation not permitted")
+    ]
 
 
 def test_the_kernel_is_asked_without_a_packet() -> None:

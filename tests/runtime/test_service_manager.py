@@ -39,7 +39,11 @@ async def test_the_watchdog_is_fed_and_the_status_told_once(tmp_path: Path) -> N
 
 async def test_without_a_manager_it_ends_at_once() -> None:
     """Outside systemd nothing waits."""
-    await keep_informed(Notifier(None), None, snapshot, FakeClock())
+    clock = FakeClock()
+    async with anyio.create_task_group() as group:
+        group.start_soon(keep_informed, Notifier(None), None, snapshot, clock)
+        await anyio.wait_all_tasks_blocked()
+        assert clock.next_wake is None
 
 
 def test_the_line_names_what_matters() -> None:

@@ -94,7 +94,7 @@ def trial(directory: Path, seed: int, sessions: int, kills: int) -> Counter[str]
         try:
             queued = [place.queue() for _ in range(sessions)]
             for _ in range(kills):
-                time.sleep(rng.random() * 0.6)
+                time.sleep(rng.random() * 0.6)  # no event: when it strikes is what the trial leaves to chance
                 rng.choice(choices)()
             left = set(queued)
 

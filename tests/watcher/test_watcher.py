@@ -36,15 +36,17 @@ class Reader:
         self._called.set()
         self._called = anyio.Event()
 
-    async def sees(self, content: str | None) -> None:
-        with anyio.fail_after(10):
+    async def sees(self, content: str | None) -> bool:
+        with anyio.move_on_after(10):
             while self.content != content:
                 await self._called.wait()
+        return self.content == content
 
-    async def called(self, times: int) -> None:
-        with anyio.fail_after(10):
+    async def called(self, times: int) -> bool:
+        with anyio.move_on_after(10):
             while self.calls < times:
                 await self._called.wait()
+        return self.calls >= times
 
 
 class Deaf:
@@ -68,7 +70,7 @@ async def watching(path: Path, listen: Listen, poll_seconds: float = NEVER) -> A
     reader = Reader(path)
     async with anyio.create_task_group() as group:
         await group.start(Watcher(path, reader.changed, listen=listen, poll_seconds=poll_seconds).run)
-        await reader.called(1)
+        assert await reader.called(1)
         yield reader
         group.cancel_scope.cancel()
 
@@ -116,23 +118,23 @@ async def test_every_kind_of_save_is_seen_every_time(
     path = tmp_path / "daemon.toml"
     path.write_text("0")
     async with watching(path, listen) as reader:
-        await reader.sees("0")
+        assert await reader.sees("0")
         for number in range(1, 5):
             save(path, str(number))
-            await reader.sees(str(number))
+            assert await reader.sees(str(number))
 
 
 async def test_a_file_that_comes_goes_and_comes_back_is_seen(tmp_path: Path, listen: Listen) -> None:
     """A missing file is watched for, and a removed one is noticed."""
     path = tmp_path / "daemon.toml"
     async with watching(path, listen) as reader:
-        await reader.sees(None)
+        assert await reader.sees(None)
         path.write_text("1")
-        await reader.sees("1")
+        assert await reader.sees("1")
         path.unlink()
-        await reader.sees(None)
+        assert await reader.sees(None)
         path.write_text("2")
-        await reader.sees("2")
+        assert await reader.sees("2")
 
 
 async def test_a_directory_that_does_not_exist_yet_is_waited_for(tmp_path: Path, listen: Listen) -> None:
@@ -140,10 +142,10 @@ async def test_a_directory_that_does_not_exist_yet_is_waited_for(tmp_path: Path,
     path = tmp_path / "a" / "b" / "daemon.toml"
     async with watching(path, listen) as reader:
         path.parent.parent.mkdir()
-        await reader.called(2)
+        assert await reader.called(2)
         path.parent.mkdir()
         path.write_text("1")
-        await reader.sees("1")
+        assert await reader.sees("1")
 
 
 async def test_a_replaced_directory_is_followed(tmp_path: Path, listen: Listen) -> None:
@@ -153,10 +155,10 @@ async def test_a_replaced_directory_is_followed(tmp_path: Path, listen: Listen) 
     path.write_text("1")
     async with watching(path, listen) as reader:
         path.parent.rename(tmp_path / "old")
-        await reader.sees(None)
+        assert await reader.sees(None)
         path.parent.mkdir()
         path.write_text("2")
-        await reader.sees("2")
+        assert await reader.sees("2")
 
 
 async def test_a_swap_of_kubernetes_data_is_seen(tmp_path: Path, listen: Listen) -> None:
@@ -168,11 +170,11 @@ async def test_a_swap_of_kubernetes_data_is_seen(tmp_path: Path, listen: Listen)
     path = tmp_path / "daemon.toml"
     path.symlink_to("..data/daemon.toml")
     async with watching(path, listen) as reader:
-        await reader.sees("1")
+        assert await reader.sees("1")
         for version in ("2", "3"):
             (tmp_path / "..data_tmp").symlink_to(f"..v{version}")
             (tmp_path / "..data_tmp").replace(tmp_path / "..data")
-            await reader.sees(version)
+            assert await reader.sees(version)
 
 
 @pytest.mark.parametrize("save", [rename_over, in_place])
@@ -190,14 +192,14 @@ async def test_the_target_of_a_chain_of_symlinks_is_watched(
     path = tmp_path / "etc" / "daemon.toml"
     path.symlink_to(middle)
     async with watching(path, listen) as reader:
-        await reader.sees("1")
+        assert await reader.sees("1")
         save(target, "2")
-        await reader.sees("2")
+        assert await reader.sees("2")
         (tmp_path / "links" / "new").symlink_to(tmp_path / "other" / "real.toml")
         (tmp_path / "links" / "new").replace(middle)
-        await reader.sees("other")
+        assert await reader.sees("other")
         save(tmp_path / "other" / "real.toml", "3")
-        await reader.sees("3")
+        assert await reader.sees("3")
 
 
 async def test_neighbours_do_not_matter(tmp_path: Path, listen: Listen) -> None:
@@ -209,7 +211,7 @@ async def test_neighbours_do_not_matter(tmp_path: Path, listen: Listen) -> None:
             (tmp_path / "daemon.log").write_text(str(number))
             rename_over(tmp_path / "credentials.json", str(number))
         rename_over(path, "1")
-        await reader.sees("1")
+        assert await reader.sees("1")
         assert reader.calls == 2
 
 
@@ -220,7 +222,7 @@ async def test_a_burst_is_told_once(tmp_path: Path) -> None:
     async with watching(path, Inotify.listen) as reader:
         for number in range(1, 31):
             in_place(path, str(number))
-        await reader.sees("30")
+        assert await reader.sees("30")
         assert reader.calls == 2
 
 
@@ -253,7 +255,7 @@ async def test_the_slow_round_sees_what_nobody_tells(tmp_path: Path) -> None:
     path.write_text("0")
     async with watching(path, lambda _places: nullcontext(Deaf()), poll_seconds=0.01) as reader:
         in_place(path, "1")
-        await reader.sees("1")
+        assert await reader.sees("1")
 
 
 async def test_a_system_without_watches_is_complained_of_once(tmp_path: Path) -> None:
@@ -265,9 +267,9 @@ async def test_a_system_without_watches_is_complained_of_once(tmp_path: Path) ->
     path = tmp_path / "daemon.toml"
     with capture_logs() as events:
         async with watching(path, refuse, poll_seconds=0.01) as reader:
-            await reader.called(4)
+            assert await reader.called(4)
             path.write_text("1")
-            await reader.sees("1")
+            assert await reader.sees("1")
     assert [(event["event"], event["reason"]) for event in events] == [("watcher.blind", "Too many open files")]
 
 
