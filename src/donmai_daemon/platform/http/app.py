@@ -21,6 +21,7 @@ from donmai_daemon.platform.conditions import (
 from donmai_daemon.platform.http.credentials import bearer_of
 from donmai_daemon.platform.http.endpoint import Call, Endpoint, Reply
 from donmai_daemon.platform.http.metrics import Metrics
+from donmai_daemon.platform.http.protocol import DEPARTURE
 from donmai_daemon.platform.identifiers import Names
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -51,7 +52,7 @@ class Resource:
         with self._metrics.timed(endpoint.operation) as timing:
             try:
                 raw = await _read_body(receive, headers, endpoint.body_limit)
-                reply = await endpoint.handler(_call(scope, headers, raw, request_id, receive))
+                reply = await endpoint.handler(_call(scope, headers, raw, request_id))
             except PlatformCondition as condition:
                 reply = _refusal(condition)
                 if isinstance(condition, StoreUnavailable):
@@ -81,20 +82,17 @@ def build_app(endpoints: Sequence[Endpoint], names: Names, metrics: Metrics) -> 
     return Router(routes=routes, redirect_slashes=False, default=no_route)
 
 
-def _call(scope: Scope, headers: Mapping[str, str], raw: bytes, request_id: str, receive: Receive) -> Call:
-    async def disconnected() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
+def _call(scope: Scope, headers: Mapping[str, str], raw: bytes, request_id: str) -> Call:
+    query = scope["query_string"]
     return Call(
         method=scope["method"],
         path=scope["path_params"],
-        query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
+        query=dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)) if query else {},
         headers=headers,
         bearer=bearer_of(headers.get("authorization")),
         raw_body=raw,
         request_id=request_id,
-        disconnected=disconnected,
+        departure=scope["extensions"][DEPARTURE]["of"],
     )
 
 

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from donmai_daemon.model.json import Json, JsonObject
 from donmai_daemon.platform.conditions import RequestRefused
+from donmai_daemon.platform.http.departure import Departure
 
 Credential: TypeAlias = Literal["none", "key", "runtime", "key or runtime"]
 """What the bearer of a request may be: an API key, a runtime token."""
@@ -20,7 +21,7 @@ LARGE_BODY_LIMIT = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request. `bearer` is the credential, None without one; `disconnected` returns when the client has gone."""
+    """One request. `bearer` is the credential, None without one; `departure` is the client's."""
 
     method: str
     path: Mapping[str, str]
@@ -29,7 +30,7 @@ class Call:
     bearer: str | None
     raw_body: bytes
     request_id: str
-    disconnected: Callable[[], Awaitable[None]]
+    departure: Departure
 
     def body(self) -> JsonObject:
         """The body as a JSON object; an empty one is `{}`. Raises `RequestRefused`."""
@@ -49,7 +50,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def content(self) -> bytes:
-        return self.body if isinstance(self.body, bytes) else json.dumps(self.body, separators=(",", ":")).encode()
+        return self.body if isinstance(self.body, bytes) else _ENCODER.encode(self.body).encode()
 
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Reply]]
@@ -82,7 +83,7 @@ class Endpoint:
 def read_json(raw: bytes) -> Json:
     """Strict JSON: UTF-8, no NaN, no lone surrogates (no store could keep them). Raises `RequestRefused`."""
     try:
-        value: Json = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+        value: Json = _DECODER.decode(raw.decode("utf-8"))
         if b"\\u" in raw:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
@@ -92,3 +93,8 @@ def read_json(raw: bytes) -> Json:
 
 def _refuse_constant(name: str) -> Json:
     raise ValueError(f"{name} is not JSON")
+
+
+# Made once: `json.loads` and `json.dumps` make theirs anew on every call that does not have it their way.
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_ENCODER = json.JSONEncoder(separators=(",", ":"))

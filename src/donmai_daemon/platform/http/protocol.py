@@ -6,13 +6,18 @@ read, and are not read ahead.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from http import HTTPStatus
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from donmai_daemon.platform.http.departure import Departure
+
 MAX_HEAD_BYTES = 16 * 1024
 """Request line and header fields."""
+DEPARTURE = "donmai.departure"
+"""The extension of the scope whose `of` is the `Departure` of the request's connection."""
 
 
 class PlatformProtocol(HttpToolsProtocol):
@@ -22,12 +27,24 @@ class PlatformProtocol(HttpToolsProtocol):
     """Bytes that came since a head, a piece of a body or a message was complete."""
     _refusal = HTTPStatus.BAD_REQUEST
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in the base class
+        super().connection_made(transport)
+        self._departure = Departure()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._departure.happened()
+
     def data_received(self, data: bytes) -> None:
         self._unfinished += len(data)
         super().data_received(data)
         if self._unfinished > MAX_HEAD_BYTES and not self.transport.is_closing():
             self._refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             self.send_400_response("")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {DEPARTURE: {"of": self._departure}}
 
     def on_headers_complete(self) -> None:
         self._unfinished = 0

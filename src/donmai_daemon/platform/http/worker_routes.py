@@ -7,17 +7,14 @@ import re
 from collections.abc import Sequence
 from datetime import timedelta
 
-import anyio
-
 from donmai_daemon.clock import rfc3339
 from donmai_daemon.model.json import Json, JsonObject, text_or_none
-from donmai_daemon.platform.conditions import PlatformCondition
 from donmai_daemon.platform.http.answers import BEAT_ANSWER, REFRESHED, REGISTERED, REGISTERED_V1
 from donmai_daemon.platform.http.bodies import ANYTHING, HEARTBEAT, HEARTBEAT_V1, REGISTER, REGISTER_V1
 from donmai_daemon.platform.http.credentials import Credentials
 from donmai_daemon.platform.http.endpoint import LARGE_BODY_LIMIT, Call, Endpoint, Reply
 from donmai_daemon.platform.http.schema import check
-from donmai_daemon.platform.service.beat_report import read_admission, read_beat
+from donmai_daemon.platform.service.beat_report import BeatReport, read_admission, read_beat
 from donmai_daemon.platform.service.beats import Beats, Hold
 from donmai_daemon.platform.service.registration import Machine, Registration
 from donmai_daemon.platform.service.tokens import Claims, Minted, looks_like_jwt
@@ -144,35 +141,21 @@ class WorkerRoutes:
 
     async def heartbeat(self, call: Call) -> Reply:
         claims = await self._credentials.worker(call)
-        return await self._beat(call, claims, call.path["workerId"], call.body())
+        return await self._beat(call, claims, call.path["workerId"], read_beat(call.body()))
 
     async def heartbeat_v1(self, call: Call) -> Reply:
         claims = await self._credentials.worker(call)
         body = call.body()
         check(HEARTBEAT_V1, body)
-        return await self._beat(call, claims, str(body["workerId"]), body)
+        return await self._beat(call, claims, str(body["workerId"]), read_beat(body))
 
-    async def _beat(self, call: Call, claims: Claims, worker_id: str, body: JsonObject) -> Reply:
+    async def _beat(self, call: Call, claims: Claims, worker_id: str, report: BeatReport) -> Reply:
         wait = _asked_wait(call.headers.get("prefer", ""))
         hold = Hold()
         if not wait:
-            return Reply(await self._beats.beat(claims, worker_id, read_beat(body), wait, hold))
-
-        async def watch() -> None:
-            await call.disconnected()
-            hold.end()
-
-        refused: PlatformCondition | None = None
-        answer: JsonObject = {}
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(watch)
-            try:
-                answer = await self._beats.beat(claims, worker_id, read_beat(body), wait, hold)
-            except PlatformCondition as condition:
-                refused = condition  # raised in here it would come out in a group
-            tasks.cancel_scope.cancel()
-        if refused is not None:
-            raise refused
+            return Reply(await self._beats.beat(claims, worker_id, report, wait, hold))
+        with call.departure.causing(hold.end):
+            answer = await self._beats.beat(claims, worker_id, report, wait, hold)
         return Reply(answer, headers={"Preference-Applied": f"wait={wait.total_seconds():g}"})
 
     def _token(self, minted: Minted) -> JsonObject:

@@ -87,12 +87,15 @@ class Beats:
         exchange = BeatExchange(
             worker_id, now, acks=report.acks, reported_digest=report.admission_digest, hold=wait > timedelta()
         )
-        outcome = await self._exchange(exchange, report, claims.registration)
-        if not outcome.answered:
-            topics = [host_topic(outcome.host_id)]
-            if report.status == "idle":
-                topics.append(work_topic(outcome.org_id))
-            outcome = await self._held(outcome, exchange, topics, now + wait, hold)
+        if not exchange.hold:
+            return self._answer(await self._exchange(exchange, report, claims.registration))
+        topics = [host_topic(claims.registration)]
+        if report.status == "idle":
+            topics.append(work_topic(claims.org_id))
+        with self._holding(worker_id, topics, hold):
+            outcome = await self._exchange(exchange, report, claims.registration)
+            if not outcome.answered:
+                outcome = await self._held(outcome, exchange, now + wait, hold)
         return self._answer(outcome)
 
     def end_holds(self) -> None:
@@ -126,27 +129,25 @@ class Beats:
             )
         return outcome
 
-    async def _held(
-        self, outcome: BeatOutcome, exchange: BeatExchange, topics: Sequence[str], until: datetime, hold: Hold
-    ) -> BeatOutcome:
+    async def _held(self, outcome: BeatOutcome, exchange: BeatExchange, until: datetime, hold: Hold) -> BeatOutcome:
         """Wait for news, the end of the wait, or the end of the hold; then read again."""
-        with self._holding(exchange.worker_id, topics, hold):
-            while not hold.ended:
-                # Whoever makes news commits first and wakes us then, and we listen since before this look:
-                # 1. news is committed before the look: the look sees it;  2. after it: the event is set.
-                hold.event.clear()
-                now = self._clock.now()
-                looked = await self._store.exchange(replace(exchange, at=now, hold=now < until))
-                if looked is None:
-                    raise Absent("no such worker")
-                if looked.answered:
-                    return looked
-                if hold.work and looked.queued_work:
-                    return looked
-                outcome, hold.work = looked, False
-                due = until if looked.next_due is None else min(until, looked.next_due)
-                await self._wait(hold, due - now)
-        return replace(outcome, mutations=())
+        # Whoever makes news commits first and wakes us then. We listen since before the look that `outcome` is of, and what
+        # a wake-up leaves behind is cleared before a look, never after one:
+        # 1. news is committed before the look: the look sees it;  2. after it: the event is set, and we look again.
+        while True:
+            due = until if outcome.next_due is None else min(until, outcome.next_due)
+            await self._wait(hold, due - self._clock.now())
+            if hold.ended:
+                return replace(outcome, mutations=())
+            hold.event.clear()
+            work, hold.work = hold.work, False
+            now = self._clock.now()
+            looked = await self._store.exchange(replace(exchange, at=now, hold=now < until))
+            if looked is None:
+                raise Absent("no such worker")
+            if looked.answered or (work and looked.queued_work):
+                return looked
+            outcome = looked
 
     @contextmanager
     def _holding(self, worker_id: str, topics: Sequence[str], hold: Hold) -> Iterator[None]:
@@ -161,8 +162,6 @@ class Beats:
                 del self._holds[worker_id]
 
     async def _wait(self, hold: Hold, span: timedelta) -> None:
-        if hold.ended:
-            return  # while we looked; clearing the event has hidden it
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(span.total_seconds()):
                 await hold.event.wait()
