@@ -8,7 +8,7 @@ PYTHONS ?= python3.11 python3.12 python3.13
 # Installed packages are compiled once, at install; a machine that forbids bytecode would compile at every start.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: dev test check lint types tests crash soak bench packages test-systemd test-pythons test-images release clean
+.PHONY: dev test check lint types tests crash soak bench packages test-systemd test-packages test-pythons test-images release clean
 
 dev: $(VENV)/.installed
 	@$(BIN)/donmai dev
@@ -43,6 +43,10 @@ packages: $(VENV)/.installed-dev
 # Root, Debian: containers with a booted systemd, the .deb and the .rpm in them, from installation to purge; a network that goes.
 test-systemd: $(VENV)/.installed-dev
 	$(BIN)/pytest -m slow tests/packaging/test_on_systemd.py tests/packaging/test_rpm.py tests/packaging/test_on_network.py
+
+# What `make packages` and `make release` make, looked at from the outside; a release signed with a key of its own.
+test-packages: $(VENV)/.installed-dev
+	$(BIN)/pytest -m slow tests/packaging/test_packages.py tests/packaging/test_release.py
 
 # The wheel, without the sources beside it, on every Python in PYTHONS.
 test-pythons: $(VENV)/.installed-dev

@@ -1,6 +1,6 @@
 """`make release`: build everything, prove that it is what it should be, sign it where a key is given.
 
-1. The changelog has a section for the version, with a date.
+1. The changelog has a section for the version, with a date; the key that is given can be had.
 2. Two builds give the same bytes.
 3. twine finds nothing in wheel and sdist, and the sdist builds the same wheel.
 4. The wheel installs into an empty environment and says the version.
@@ -29,6 +29,9 @@ def main() -> int:
     changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
     if not re.search(rf"^## \[{re.escape(number)}\] - \d{{4}}-\d\d-\d\d$", changelog, re.MULTILINE):
         raise SystemExit(f"CHANGELOG.md has no section `## [{number}] - YYYY-MM-DD`")
+    key = os.environ.get("DONMAI_SIGNING_KEY")
+    if key:
+        run("gpg", "--batch", "--list-secret-keys", key)
     DIST.mkdir(exist_ok=True)
     for old in DIST.iterdir():
         old.unlink()
@@ -46,7 +49,6 @@ def main() -> int:
         check_install(Path(name), next(path for path in python if path.suffix == ".whl"), number)
     sums = DIST / "SHA256SUMS"
     sums.write_text("".join(f"{digest(path)}  {path.name}\n" for path in sorted(made)))
-    key = os.environ.get("DONMAI_SIGNING_KEY")
     if key:
         run("gpg", "--batch", "--yes", "--local-user", key, "--armor", "--detach-sign", str(sums))
     print(f"release {number} is in {DIST}" + ("" if key else ", unsigned: DONMAI_SIGNING_KEY is not set"))

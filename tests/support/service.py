@@ -22,9 +22,14 @@ def build_packages(dist: Path, *what: str, source: Path = ROOT) -> None:
     subprocess.run([sys.executable, "packaging/artifacts.py", *what, "--dist", str(dist)], cwd=source, check=True)
 
 
+def copy_checkout(place: Path) -> None:
+    """What packages are made of, without history: in `place`, which is not there yet."""
+    shutil.copytree(ROOT, place, ignore=shutil.ignore_patterns(".*", "build", "dist", "__pycache__"))
+
+
 def build_newer_packages(dist: Path, source: Path) -> None:
     """The .deb and the .rpm of a copy of this checkout, made in `source`, that says it is version `NEWER`."""
-    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "build", "dist", "tests", "__pycache__"))
+    copy_checkout(source)
     init = source / "src/donmai_daemon/__init__.py"
     before = init.read_text()
     init.write_text("\n".join(_newer(line) for line in before.splitlines()) + "\n")
