@@ -51,7 +51,7 @@ def test_the_daemon_runs_in_its_container(context: Path, tmp_path: Path) -> None
 
 
 def test_the_sandbox_runs_one_session_and_nothing_else(context: Path, tmp_path: Path) -> None:
-    """Its entry point is `donmai agent run`: without a session it ends with 2 and says so in one line of JSON."""
+    """Its entry point is `donmai agent run`: told no agent command it ends with 2 and says so in one line of JSON."""
     archive = debian(ROOT / "build")
     image = build(context / "packaging/Sandbox.Containerfile", context, archive, tmp_path / "stages")
     assert image.entrypoint[:3] == ["donmai", "agent", "run"]
@@ -64,6 +64,7 @@ def test_the_sandbox_runs_one_session_and_nothing_else(context: Path, tmp_path: 
         "DONMAI_RUNTIME_JWT": "a.b.c",
     }
     with running(image, environ, volumes, out) as container:
-        assert container.process.wait(60) in (1, 2), out.read_text()
+        assert container.process.wait(60) == 2, out.read_text()
     (line,) = [line for line in out.read_text().splitlines() if line.startswith("{")]
-    assert json.loads(line)["sessionId"] == "ses_1"
+    said = json.loads(line)
+    assert (said["sessionId"], said["error"]) == ("ses_1", "no agent command")

@@ -36,36 +36,48 @@ class Done(NamedTuple):
 
 def debian(archives: Path) -> Path:
     """The archive of a minimal Debian, made in `archives` by debootstrap where it is not there yet (under a minute)."""
-    suite = SUITES[sys.version_info[:2]]
+    version = sys.version_info[:2]
+    assert version in SUITES, (
+        f"no Debian has Python {version[0]}.{version[1]} as its own: use one of {sorted(SUITES)}"
+    )
+    suite = SUITES[version]
     # Named after what is in it: an older one of a checkout is no good.
     archive = archives / f"debian-{suite}-{hashlib.sha256(INCLUDED.encode()).hexdigest()[:8]}.tar"
     tools = {"debootstrap": "debootstrap", "systemd-nspawn": "systemd-container"}
     if missing := [package for tool, package in tools.items() if shutil.which(tool) is None]:
-        for command in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
-            subprocess.run(
-                ["apt-get", *command],
-                env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
-                check=True,
-                capture_output=True,
-                timeout=300,
-            )
+        _succeed("apt-get", "update")
+        _succeed("apt-get", "install", "-y", "--no-install-recommends", *missing)
     if not archive.exists():
         archive.parent.mkdir(parents=True, exist_ok=True)
-        making = archive.with_suffix(f".{os.getpid()}")
+        making, packed = (archive.with_suffix(f".{os.getpid()}{suffix}") for suffix in ("", ".tar"))
         try:
-            subprocess.run(
-                ["debootstrap", "--variant=minbase", f"--include={INCLUDED}", suite, str(making)],
-                check=True,
-                capture_output=True,
-                timeout=300,
+            # In namespaces of its own: what it mounts and starts is gone with it, however it ends.
+            _succeed(
+                *("unshare", "--mount", "--pid", "--fork", "--kill-child"),
+                *("debootstrap", "--variant=minbase", f"--include={INCLUDED}", suite, str(making)),
             )
             shutil.rmtree(making / "var/cache/apt/archives", ignore_errors=True)
-            packed = making.with_suffix(".tar")
-            subprocess.run(["tar", "-C", str(making), "-cf", str(packed), "."], check=True)
+            _succeed("tar", "-C", str(making), "-cf", str(packed), ".")
             packed.replace(archive)
         finally:
+            packed.unlink(missing_ok=True)
             shutil.rmtree(making, ignore_errors=True)
     return archive
+
+
+def _succeed(*argv: str) -> None:
+    """Run a command that must succeed within five minutes; what it said is in the error."""
+    done = subprocess.run(
+        argv,
+        env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, f"{' '.join(argv)} ended with {done.returncode}\n{done.stdout[-4000:]}"
 
 
 class Machine:
