@@ -245,7 +245,9 @@ async def test_a_claim_that_had_not_begun_begins(server: WorkServer, tmp_path: P
     records.load()
     server.add("ses_1")
     before = SessionRecord("ses_1", "claimed", STAMP, worker_id="wkr_1", claim_id="c1", detail={"prompt": "p"})
-    records.save(before if state == "claimed" else replace(before, state="starting", mark="earlier", token_digest="d"))
+    records.save(
+        before if state == "claimed" else replace(before, state="starting", mark="earlier", token_digest="d")
+    )
     async with house(tmp_path, server, config(command=shell(f"cat >> {tmp_path}/ran"))) as home:
         assert (await home.reported("ses_1")).outcome == "completed"
     assert server.jobs["ses_1"].history == ["running", "finalizing", "completed"]

@@ -75,9 +75,7 @@ def test_usual_repositories_are_accepted_in_silence(url: str) -> None:
     assert loaded(f'[projects.alpha]\nrepositories = ["{url}"]').warnings == ()
 
 
-@pytest.mark.parametrize(
-    "url", ["../git/alpha", "file:///srv/git", "ext::sh -c true", "-oProxyCommand=x", "alpha"]
-)
+@pytest.mark.parametrize("url", ["../git/alpha", "file:///srv/git", "ext::sh -c true", "-oProxyCommand=x", "alpha"])
 def test_exotic_repositories_are_kept_and_warned_of(url: str) -> None:
     """A person's own entry is not refused, but it is pointed at."""
     result = loaded(f'[projects.alpha]\nrepositories = ["{url}"]')
