@@ -235,27 +235,28 @@ async def test_a_network_change_does_not_wait_for_a_dead_request(tmp_path: Path)
     async with rig(tmp_path, ok(heldBeats=True), never, ok()) as r:
         await r.platform.requests(3)
         before = r.clock.monotonic()
-        r.heartbeat.network_changed()
+        await r.heartbeat.network_changed()
         await r.platform.requests(4)
         await r.until_idle()
         assert r.clock.monotonic() == before
         assert r.heartbeat.trace().consecutive_failures == 0
-        r.heartbeat.network_changed()
+        await r.heartbeat.network_changed()
         await anyio.wait_all_tasks_blocked()
         assert len(r.platform.heard) == 4
 
 
 async def test_a_network_change_ends_the_backoff(tmp_path: Path) -> None:
-    """After a failure, the network's return sends the next beat without waiting."""
+    """After a failure, the network's return sends the next beat without waiting, and over no connection from before."""
     async with rig(tmp_path, ok(), answer({"error": "broken"}, 500), ok()) as r:
         await r.platform.requests(2)
         await r.next_beat()
         await r.platform.requests(3)
         await r.until_idle()
-        before = r.clock.monotonic()
-        r.heartbeat.network_changed()
+        before, connections = r.clock.monotonic(), r.platform.connections
+        await r.heartbeat.network_changed()
         await r.platform.requests(4)
         assert r.clock.monotonic() == before
+        assert r.platform.connections == connections + 1
 
 
 async def test_401_is_answered_by_a_refresh_and_the_same_worker(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-import anyio
+import anyio.lowlevel
 import pytest
 from structlog.testing import capture_logs
 from tests.support.clock import FakeClock
@@ -29,11 +29,14 @@ async def test_only_another_way_out_counts() -> None:
         asked.append(answers[len(asked)])
         return asked[-1]
 
+    async def changed() -> None:
+        told.append(asked[-1])
+
     kernel, daemon = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     daemon.setblocking(False)
     with kernel:
         async with anyio.create_task_group() as group:
-            group.start_soon(follow_network, lambda: told.append(asked[-1]), clock, ways, lambda: daemon)
+            group.start_soon(follow_network, changed, clock, ways, lambda: daemon)
             for _ in answers[1:]:
                 kernel.send(b"one")
                 await clock.sleepers()
@@ -52,7 +55,7 @@ async def test_a_system_without_news_is_done_without() -> None:
         raise PermissionError(1, "Operation not permitted")
 
     with capture_logs() as events:
-        await follow_network(lambda: None, FakeClock(), ways_out, refused)
+        await follow_network(anyio.lowlevel.checkpoint, FakeClock(), ways_out, refused)
     assert [(event["event"], event["reason"]) for event in events] == [
         ("network.no_news", "Operation not permitted")
     ]

@@ -100,6 +100,10 @@ class PlatformClient:
         settings = replace(platform, url=self.url)
         await self._transport.adopt(address_of(settings, self._environ))
 
+    async def reconnect(self) -> None:
+        """Send over no connection that is open now: they may lead over a network that is gone."""
+        await self._transport.reconnect()
+
     async def register(self, token: Secret, registration: Registration) -> Registered:
         """Become a worker."""
         answer = await self._call("POST", "/api/workers/register", token, registration.to_json())

@@ -26,7 +26,7 @@ _LIMITS = httpx.Limits(
     max_connections=32,
     max_keepalive_connections=4,
     # Shorter than the time for which servers keep idle connections (uvicorn: 5 s): a request must not meet the
-    # server's close on its way, and after a suspend or a network change the first beat must not go into a dead one.
+    # server's close on its way, and after a suspend the first beat must not go into a dead one.
     keepalive_expiry=3.0,
 )
 
@@ -47,6 +47,10 @@ class Sender(Protocol):
 
     async def adopt(self, address: Address) -> None:
         """Send to `address` from now on."""
+        ...
+
+    async def reconnect(self) -> None:
+        """Send over no connection that is open now."""
         ...
 
     async def request(
@@ -81,6 +85,10 @@ class Transport:
     async def adopt(self, address: Address) -> None:
         """Send to `address` from now on; what is in flight ends as it began."""
         self._address = address
+        await self.reconnect()
+
+    async def reconnect(self) -> None:
+        """Send over new connections from now on; what is in flight ends as it began."""
         await self._renew(self._pool)
 
     async def request(

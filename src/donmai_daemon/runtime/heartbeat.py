@@ -106,14 +106,16 @@ class Heartbeat:
         if self._sending is not None and self._held:
             self._sending.cancel()
 
-    def network_changed(self) -> None:
+    async def network_changed(self) -> None:
         """The machine has another way out. A beat in flight waits on the old one: it is cancelled and sent again.
 
-        Without one in flight this is `try_again`: a beat that is not late is not sent early.
+        Without one in flight this is `try_again`: a beat that is not late is not sent early. No beat goes into a
+        connection that was opened over the old network and would swallow it until its deadline.
         """
         self._network_changed = True
         if self._sending is not None:
             self._sending.cancel()
+        await self._client.reconnect()
         self.try_again()
 
     def try_again(self) -> None:

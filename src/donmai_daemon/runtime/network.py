@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeAlias
 
 import anyio
@@ -38,12 +38,12 @@ def ways_out() -> Ways:
 
 
 async def follow_network(
-    changed: Callable[[], None],
+    changed: Callable[[], Awaitable[None]],
     clock: Clock,
     ways: Callable[[], Ways] = ways_out,
     news: Callable[[], socket.socket] | None = None,
 ) -> None:
-    """Call `changed` whenever there is another way out, until cancelled. Returns at once where the system has no news.
+    """Await `changed()` whenever there is another way out, until cancelled. Returns at once where the system has no news.
 
     `news` opens the socket that is readable when there is some.
     """
@@ -63,7 +63,7 @@ async def follow_network(
             now = ways()
             if now != known and any(now):
                 structlog.get_logger("network").info("network.changed")
-                changed()
+                await changed()
             known = now
 
 

@@ -51,6 +51,9 @@ class Line:
         self._address = address
         self.close()
 
+    async def reconnect(self) -> None:
+        self.close()
+
     def close(self) -> None:
         """Close the connection; the next request opens another."""
         if self._wire is not None:
