@@ -85,6 +85,8 @@ class Fleet:
         """Since the start."""
         self.stretch = Tally()
         """Since `begin_stretch`."""
+        self.interval = 0.0
+        """Seconds between beats, as the platform has set it."""
         self.hosts: dict[int, str] = {}
         """The platform's ids of those that have registered, by number."""
 
@@ -163,6 +165,7 @@ class Fleet:
             self.tally.add(tick.tally)
             self.stretch.add(tick.tally)
             self.hosts |= tick.hosts
+            self.interval = tick.interval
             self._down[index] = tick.down
             self._changed.set()
             self._changed = anyio.Event()

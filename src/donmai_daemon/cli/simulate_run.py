@@ -17,7 +17,7 @@ from donmai_daemon.cli.simulate_processes import Fleet, allow_descriptors, defau
 from donmai_daemon.cli.simulate_scenarios import SCENARIOS, exactly_once
 from donmai_daemon.cli.simulate_stage import Sizes, Stage
 from donmai_daemon.clock import SystemClock
-from donmai_daemon.errors import DonmaiError
+from donmai_daemon.errors import DonmaiError, UsageError
 from donmai_daemon.link.address import address_of
 from donmai_daemon.log.setup import setup
 from donmai_daemon.model.config import PlatformLink
@@ -81,6 +81,11 @@ async def _play_before(
     around = Surroundings(address_of(PlatformLink(url=target.url), {}), Faults())
     sizes = Sizes(arguments.interval, arguments.measure, arguments.outage, arguments.share, arguments.queued)
     scenario = SCENARIOS[arguments.scenario]()
+    if scenario.gives_orders and target.admin is None:
+        raise UsageError(
+            "this scenario gives orders: DONMAI_API_KEY must hold a key of an admin or owner",
+            hint="make one: donmai platform key create --org ORG --role admin",
+        )
     clock = SystemClock()
     async with Line(around, random.Random(0)) as line:  # noqa: S311 - it has no faults to draw
         run = random.SystemRandom().randbytes(4).hex()
@@ -137,7 +142,8 @@ async def _progress(stage: Stage, console: Console) -> None:
         await anyio.sleep(_PROGRESS_SECONDS)
         fleet, now = stage.fleet, stage.now()
         rate = stage.requests.rate(now - _PROGRESS_SECONDS - 1, now - 1)  # what is younger may not be told yet
-        what = stage.report.marks[-1][1] if stage.report.marks else "registering"
+        waiting = "registering" if len(fleet.hosts) < fleet.machines else "settling"
+        what = stage.report.marks[-1][1] if stage.report.marks else waiting
         console.note(
             f"{now - stage.began:6.0f} s  {what:<11}  {len(fleet.hosts):,} of {fleet.machines:,} registered  "
             f"{rate:,.1f} requests/s  {fleet.down:,} down"

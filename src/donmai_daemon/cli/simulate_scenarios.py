@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
-from donmai_daemon.errors import UsageError
 from donmai_daemon.simulate.ledger import quantile
 from donmai_daemon.simulate.messages import Order
 from donmai_daemon.simulate.tally import Tally
@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 _MOST_MUTATIONS, _MOST_BYTES = 500, 512 * 1024
 """In one answer (specification of the wire, limits)."""
 _CAP_INTERVALS = 4  # of the daemon's backoff
-_PATIENCE = 60.0
+_SLOWEST_DRAIN = 20.0  # changes a second: slower is stuck
+_PATIENCE = 10.0
 _POLICY_EVERY, _POLICY_ROWS = 16, 290  # 15 KB: with the small ones between them 500 orders exceed 512 KiB
 
 
 class Scenario(Protocol):
     """`judge` is called when the machines have ended, and only after `play` has come to its end."""
+
+    gives_orders: bool
 
     async def play(self, stage: Stage) -> None: ...
 
@@ -33,6 +36,8 @@ class Scenario(Protocol):
 
 class Steady:
     """Nothing happens, for a while."""
+
+    gives_orders = False
 
     async def play(self, stage: Stage) -> None:
         self._start = stage.mark("steady")
@@ -51,56 +56,67 @@ class Steady:
         stage.promise("up", "every machine is connected at the end", self._up, f"{stage.fleet.down} are not")
 
 
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Of an outage: the steady state before it, and the time that was watched after it. `whole`: every machine was back."""
+
+    start: float
+    end: float
+    gone: float
+    back: float
+    watched: float
+    whole: float | None
+
+
 class Outage:
     """The platform goes away and comes back. What was ordered just before must not suffer."""
 
+    gives_orders = False
+
     async def play(self, stage: Stage) -> None:
         sizes, fleet = stage.sizes, stage.fleet
-        self._start = stage.mark("steady")
+        start = stage.mark("steady")
         await anyio.sleep(sizes.measure)
-        self._end = stage.now()
+        end = stage.now()
         machines = stage.some_machines() if stage.orders is not None else []
         for machine in machines:
             await _of(stage).add_project(machine, fleet.hosts[machine])
         stage.mark("away")
         await stage.target.go_away(fleet)
-        self._gone = stage.now()
+        gone = stage.now()
         await anyio.sleep(sizes.outage)
-        self._back = stage.mark("back")
+        back = stage.mark("back")
         await stage.target.come_back(fleet)
         fleet.begin_stretch()
-        watch = anyio.move_on_after((_CAP_INTERVALS + 1) * sizes.interval)
-        with watch:
-            self._whole = None
+        whole = None
+        with anyio.move_on_after((_CAP_INTERVALS + 1) * sizes.interval):
             if await fleet.until(lambda: fleet.down == 0, _CAP_INTERVALS * sizes.interval + _PATIENCE):
-                self._whole = stage.now()
+                whole = stage.now()
             await anyio.sleep_forever()
-        self._watched = stage.now()
-        self._stretch = fleet.begin_stretch()
+        self.moments = Moments(start, end, gone, back, stage.now(), whole)
+        self.after = fleet.begin_stretch()
         if machines:
-            await fleet.until(lambda: stage.ledger.settled(fleet.tally), _PATIENCE)
+            await fleet.until(lambda: stage.ledger.settled(fleet.tally), _patience(stage))
             await stage.agree(machines)
 
     def judge(self, stage: Stage) -> None:
-        requests = stage.requests
-        steady = requests.rate(self._start, self._end)
-        attempts = Timeline(stage.fleet.tally.missed).rate(self._gone, self._back)
+        requests, when = stage.requests, self.moments
+        steady = requests.rate(when.start, when.end)
+        attempts = Timeline(stage.fleet.tally.missed).rate(when.gone, when.back)
+        window = window_for(steady)
+        peak = requests.peak(when.back, when.watched - window, window)
+        ratio = peak / steady if steady else 0.0
+        whole = None if when.whole is None else when.whole - when.back
         stage.figure("steadyRequestsPerSecond", "requests a second before", round(steady, 1))
         stage.figure("attemptsPerSecond", "attempts a second while away", round(attempts, 1))
-        window = window_for(steady)
-        peak = requests.peak(self._back, self._watched - window, window)
-        stage.figure("peakWindowSeconds", "the peak is over", window, "s")
-        stage.figure("peakRequestsPerSecond", "requests a second at the peak", round(peak, 1))
-        one = requests.peak(self._back, self._watched - 1, 1)
-        stage.figure("busiestSecond", "requests in the busiest second", round(one))
-        ratio = peak / steady if steady else 0.0
+        stage.figure("peakRequestsPerSecond", f"requests a second at the peak, over {window} s", round(peak, 1))
+        stage.figure("peakWindowSeconds", "the window of the peak", window, "s")
         stage.figure("peakRatio", "peak over steady", round(ratio, 2), "×")
-        whole = None if self._whole is None else self._whole - self._back
+        one = requests.peak(when.back, when.watched - 1, 1)
+        stage.figure("busiestSecond", "requests in the busiest second", round(one))
         stage.figure("allBackSeconds", "until every machine was back", whole, "s")
-        stage.latency("returnBeat", "a beat after the return", self._stretch)
-        stage.promise(
-            "peak", "after the return at most twice the steady rate", 0 < ratio <= 2, f"{ratio:.2f} × at the peak"
-        )
+        stage.latency("returnBeat", "a beat after the return", self.after)
+        stage.promise("peak", "after the return at most twice the steady rate", 0 < ratio <= 2, f"{ratio:.2f} ×")
         seen = "not all" if whole is None else f"after {whole:.0f} s"
         stage.promise("back", "every machine comes back", whole is not None, seen)
 
@@ -108,18 +124,18 @@ class Outage:
 class Mutations:
     """A change for each of some machines."""
 
+    gives_orders = True
+
     async def play(self, stage: Stage) -> None:
         orders, fleet = _of(stage), stage.fleet
-        self._before = (stage.mark("steady"), 0.0)
+        stage.mark("steady")
         await anyio.sleep(stage.sizes.measure)
-        self._start = stage.mark("orders")
+        stage.mark("orders")
         fleet.begin_stretch()
         machines = stage.some_machines()
         for machine in machines:
             await orders.add_project(machine, fleet.hosts[machine])
-        patience = 4 * _CAP_INTERVALS * stage.sizes.interval + _PATIENCE
-        await fleet.until(lambda: stage.ledger.settled(fleet.tally), patience)
-        self._end = stage.now()
+        await fleet.until(lambda: stage.ledger.settled(fleet.tally), _patience(stage))
         self._stretch = fleet.begin_stretch()
         await stage.agree(machines)
 
@@ -143,13 +159,15 @@ class Mutations:
 class Backlog:
     """One machine was off while much was ordered for it."""
 
+    gives_orders = True
+
     async def play(self, stage: Stage) -> None:
         orders, fleet, sizes = _of(stage), stage.fleet, stage.sizes
         await fleet.order(Order("pause", 0))
         stage.mark("steady")
         fleet.begin_stretch()
         await anyio.sleep(sizes.measure)
-        self._quiet = fleet.begin_stretch()
+        self.quiet = fleet.begin_stretch()
         stage.mark("orders")
         for number in range(sizes.queued):
             if number % _POLICY_EVERY == 0:
@@ -159,25 +177,25 @@ class Backlog:
             else:
                 await orders.set_policy(0, fleet.hosts[0], 0)
         fleet.begin_stretch()
-        self._on = stage.mark("drain")
+        self.resumed = stage.mark("drain")
         await fleet.order(Order("resume", 0))
-        patience = sizes.queued / 10 + 2 * _CAP_INTERVALS * sizes.interval + _PATIENCE
+        patience = _patience(stage) + sizes.queued / _SLOWEST_DRAIN
         await fleet.until(lambda: stage.ledger.settled(fleet.tally), patience)
         stage.mark("drained")
-        self._busy = fleet.begin_stretch()
+        self.busy = fleet.begin_stretch()
         await stage.agree([0])
 
     def judge(self, stage: Stage) -> None:
         account = stage.ledger.account(stage.fleet.tally)
         last = max((moment for _, moment in stage.fleet.tally.acked), default=None)
         stage.figure("queued", "changes queued for one machine", account.ordered)
-        stage.figure("drainSeconds", "until the last was acked", None if last is None else last - self._on, "s")
-        stage.figure("drainBeats", "beats that took", self._busy.ack_beats)
-        most, largest = self._busy.most_mutations, self._busy.largest_mutations
+        stage.figure("drainSeconds", "until the last was acked", None if last is None else last - self.resumed, "s")
+        stage.figure("drainBeats", "beats that took", self.busy.ack_beats)
+        most, largest = self.busy.most_mutations, self.busy.largest_mutations
         stage.figure("mostMutations", "most changes in one answer", most)
         stage.figure("largestBytes", "most bytes of them in one answer", largest, "B")
-        stage.latency("quietBeat", "a beat of the others before", self._quiet)
-        stage.latency("busyBeat", "a beat of the others meanwhile", self._busy)
+        stage.latency("quietBeat", "a beat of the others before", self.quiet)
+        stage.latency("busyBeat", "a beat of the others meanwhile", self.busy)
         stage.promise(
             "order",
             "applied in the order of creation",
@@ -220,12 +238,13 @@ def _peak(stage: Stage, start: float, end: float, rate: float) -> None:
 
 
 def _of(stage: Stage) -> Orders:
-    if stage.orders is None:
-        raise UsageError(
-            "this scenario gives orders: DONMAI_API_KEY must hold a key of an admin or owner",
-            hint="make one: donmai platform key create --org ORG --role admin",
-        )
+    assert stage.orders is not None
     return stage.orders
+
+
+def _patience(stage: Stage) -> float:
+    """Seconds that what was ordered may take, with a fault or two on its way."""
+    return 2 * _CAP_INTERVALS * stage.sizes.interval + _PATIENCE
 
 
 def _seconds(value: float | None) -> str:

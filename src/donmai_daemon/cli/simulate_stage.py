@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -44,14 +44,14 @@ class Stage:
     target: Target
     fleet: Fleet
     orders: Orders | None
-    """None where no key allows any."""
+    """None where no key allows any; then a scenario that gives orders is not played."""
     ledger: Ledger
     report: Report
     sizes: Sizes
     plan: Plan
     clock: Clock
     began: float = 0.0
-    agreed: bool | None = field(default=None)
+    agreed: bool | None = None
     """Whether the platform, too, says that every order was applied; None before it was asked."""
 
     async def assemble(self) -> None:
@@ -62,6 +62,8 @@ class Stage:
             raise DonmaiError(
                 f"of {wanted} machines {len(self.fleet.hosts)} could register: {self.reasons(self.fleet.tally)}"
             )
+        self.sizes = replace(self.sizes, interval=self.fleet.interval)
+        self.report.interval = self.fleet.interval
         await anyio.sleep(self.sizes.interval * 1.1)
 
     def now(self) -> float:

@@ -61,4 +61,6 @@ class Crowd:
     def _tick(self) -> None:
         done, self._around.tally = self._around.tally, Tally()
         hosts, self._hosts = self._hosts, {}
-        self._tell(Tick(done, sum(machine.down for machine in self._machines.values()), hosts))
+        machines = self._machines.values()
+        interval = max(machine.interval for machine in machines)
+        self._tell(Tick(done, sum(machine.down for machine in machines), interval, hosts))

@@ -53,6 +53,8 @@ class Machine:
         self._running = anyio.Event()
         self._running.set()
         self._daemon = self._new_daemon(0.0)
+        self.interval = plan.interval
+        """Seconds between beats: the platform's value, once it has joined."""
 
     @property
     def down(self) -> bool:
@@ -65,6 +67,7 @@ class Machine:
         while True:
             try:
                 await self._daemon.identity.current()
+                self.interval = self._daemon.heartbeat.interval
                 return self._daemon.identity.worker_host_id or ""
             except DonmaiError as error:
                 wait = error.retry_after if isinstance(error, PlatformRefused) else None
@@ -72,8 +75,7 @@ class Machine:
 
     async def live(self) -> None:
         """Run the daemon, and another each time that one ends; the first beat is at a random point of an interval."""
-        interval = self._daemon.heartbeat.interval
-        delay = self._rng.uniform(0, interval)
+        delay = self._rng.uniform(0, self.interval)
         while True:
             await self._running.wait()
             self._daemon = daemon = self._new_daemon(delay)
@@ -86,9 +88,8 @@ class Machine:
                 tasks.cancel_scope.cancel()
             self._line.close()
             acks_wait = self._journal.counts().unsent > 0
-            delay = first_delay(
-                self._around.clock, self._rng, interval, self._journal.accepted_at, acks_wait=acks_wait
-            )
+            last = self._journal.accepted_at
+            delay = first_delay(self._around.clock, self._rng, self.interval, last, acks_wait=acks_wait)
 
     def pause(self) -> None:
         """Switch the machine off."""
@@ -160,11 +161,11 @@ class _Daemon:
 
 
 class _Client(PlatformClient):
-    """Times beats, and takes up a platform's offer to hold them only where it should."""
+    """Times plain beats, and takes up a platform's offer to hold them only where it should."""
 
     def __init__(self, line: Line, held: bool, around: Surroundings) -> None:
         super().__init__(line, {})
-        self._offers_count = held
+        self._held = held
         self._around = around
 
     async def heartbeat(
@@ -178,9 +179,9 @@ class _Client(PlatformClient):
     ) -> BeatAnswer:
         started = self._around.clock.monotonic()
         answer = await super().heartbeat(worker_id, runtime_token, body, wait=wait, timeout=timeout)
-        if not wait:
+        if not (wait or answer.mutations or "appliedMutations" in body):
             self._around.tally.took(self._around.clock.monotonic() - started)
-        return replace(answer, held_beats=answer.held_beats and self._offers_count)
+        return replace(answer, held_beats=answer.held_beats and self._held)
 
 
 class _MemoryCache(CredentialsCache):

@@ -46,6 +46,8 @@ class Tick:
 
     tally: Tally
     down: int
+    interval: float
+    """Seconds, as the platform has set it."""
     hosts: dict[int, str] = field(default_factory=dict)
 
 

@@ -26,7 +26,7 @@ class Tally:
     failures: dict[str, int] = field(default_factory=dict)
     """Requests without the answer they should have had, by reason."""
     latency: dict[int, int] = field(default_factory=dict)
-    """Beats that were not held, by `bucket`."""
+    """Beats that were not held and carried no mutations or acks, by `bucket`."""
     beats: int = 0
     """Accepted."""
     ack_beats: int = 0

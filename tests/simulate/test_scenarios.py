@@ -1,0 +1,71 @@
+"""Every scenario in small, by a real simulator against a real platform, each in processes of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.support.simulate import environment, simulated
+
+
+def test_steady(tmp_path: Path) -> None:
+    """Machines that nothing happens to send one request an interval, and every one is answered."""
+    run = simulated(environment(tmp_path), "--hosts", "60", "--interval", "1", "--for", "2", "--processes", "2")
+    assert (run.code, run.broken) == (0, []), run.errors
+    assert 45 < run.figure("requestsPerSecond") < 66
+    assert run.figure("beatP99Seconds") > 0
+    assert list(tmp_path.glob("donmai-simulate-*")) == []
+
+
+def test_outage(tmp_path: Path) -> None:
+    """After an outage of ten intervals the fleet returns at no more than twice its steady rate, and nothing is lost."""
+    run = simulated(
+        environment(tmp_path),
+        *("--hosts", "60", "--interval", "1", "--for", "2", "--scenario", "outage", "--outage", "10"),
+    )
+    assert (run.code, run.broken) == (0, []), run.errors
+    assert run.figure("attemptsPerSecond") > 5
+    assert run.figure("peakRatio") <= 2
+
+
+def test_mutations_under_faults(tmp_path: Path) -> None:
+    """Lost answers, repeated requests and restarts neither lose a change nor make one twice."""
+    run = simulated(
+        environment(tmp_path),
+        *("--hosts", "100", "--interval", "1", "--for", "1", "--scenario", "mutations", "--share", "0.5"),
+        *("--lost", "0.1", "--repeat", "0.1", "--restart", "0.1"),
+    )
+    assert (run.code, run.broken) == (0, []), run.errors
+    assert min(run.figure(name) for name in ("lost", "repeated", "restarts")) > 5
+
+
+def test_mutations_held(tmp_path: Path) -> None:
+    """Machines whose beats are held hear of a change long before their interval is over, for one request more."""
+    run = simulated(
+        environment(tmp_path),
+        *("--hosts", "40", "--interval", "3", "--for", "1", "--scenario", "mutations", "--share", "0.5", "--held"),
+    )
+    assert set(run.broken) <= {"prompt"}, run.errors  # a second is for a machine that has nothing else to do
+    assert run.figure("ackedP50Seconds") < 1.4
+    assert run.figure("extraRequests") == 20
+
+
+def test_backlog(tmp_path: Path) -> None:
+    """A machine that comes back to hundreds of changes gets them in order, in pages, without a beat of its interval each."""
+    run = simulated(
+        environment(tmp_path),
+        *("--hosts", "20", "--interval", "1", "--for", "1", "--scenario", "backlog", "--queued", "600"),
+    )
+    assert (run.code, run.broken) == (0, []), run.errors
+    assert run.figure("drainBeats") == 3
+    assert 500 * 1024 < run.figure("largestBytes") <= 512 * 1024
+
+
+@pytest.mark.slow
+def test_outage_of_a_thousand(tmp_path: Path) -> None:
+    """A thousand machines come back from ten intervals without their platform at no more than twice the steady rate."""
+    run = simulated(
+        environment(tmp_path),
+        *("--hosts", "1000", "--interval", "3", "--for", "6", "--scenario", "outage", "--outage", "30"),
+    )
+    assert (run.code, run.broken) == (0, []), run.errors
