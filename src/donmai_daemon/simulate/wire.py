@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 
 import h11
 
@@ -22,8 +23,8 @@ class Wire(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether another request may be sent."""
-        return not self._lost and self._http.our_state is h11.IDLE
+        """Whether another request may be sent: nothing is under way, and nothing has come in unasked, which would be the end."""
+        return not self._lost and self._http.our_state is h11.IDLE and not self._readable()
 
     def send(self, request: h11.Request, body: bytes) -> None:
         """Hand a whole request to the system."""
@@ -83,6 +84,12 @@ class Wire(asyncio.Protocol):
         self._lost = True
         self._http.receive_data(b"")
         self._wake()
+
+    def _readable(self) -> bool:
+        assert self._transport is not None
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket"), select.POLLIN)
+        return bool(poll.poll(0))
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
