@@ -245,15 +245,27 @@ def test_a_held_beat_outlives_redis(mortal: Mortal) -> None:
         assert [m["id"] for m in held.result(PATIENCE).list_of("pendingMutations")] == [mutation["id"]]
 
 
-def test_a_redis_that_forgets_is_warned_of(mortal: Mortal, tmp_path: Path) -> None:
-    """Sessions are kept in Redis, so one that does not log its writes to disk is named in the log of `serve`."""
+@pytest.mark.parametrize(
+    ("setting", "bad", "good"),
+    [
+        ("appendonly", "no", "yes"),
+        ("appendfsync", "everysec", "always"),
+        ("maxmemory-policy", "allkeys-lru", "noeviction"),
+    ],
+)
+def test_a_redis_that_forgets_is_warned_of(
+    mortal: Mortal, tmp_path: Path, setting: str, bad: str, good: str
+) -> None:
+    """Sessions are kept in Redis, so a setting of it that loses some is named once in the log of `serve`, with the remedy."""
     client = redis.Redis.from_url(mortal.redis.url)
-    client.config_set("appendonly", "no")
+    client.config_set(setting, bad)
     try:
         with PlatformProcess(mortal.pair.first.store, tmp_path / "log") as platform:
-            assert "redis.not_durable" in platform.log_text()
+            log = platform.log_text()
+            assert log.count("redis.not_durable") == 1
+            assert f"config set {setting} {good}" in log
     finally:
-        client.config_set("appendonly", "yes")
+        client.config_set(setting, good)
         client.close()
     assert "redis.not_durable" not in mortal.pair.first.log_text()
 

@@ -24,6 +24,9 @@ from donmai_daemon.platform.store.scaled.redis_client import RedisClient
 from donmai_daemon.platform.store.scaled.wakeups import RedisWakeups, SharedWakeups
 from donmai_daemon.platform.store.scaled.work import RedisWork
 
+_DURABLE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+"""Settings of Redis with which nothing that was answered is lost."""
+
 
 class ScaledStore(
     PostgresKeys, PostgresHosts, ScaledBeats, PostgresMutations, RedisWork, RedisLiveness, ScaledCensus
@@ -59,10 +62,14 @@ async def serve_scaled(database_url: Secret, redis_url: Secret, clock: Clock) ->
 
 
 async def _warn_of_forgetting(redis: RedisClient) -> None:
-    """Sessions are in Redis only: without its log on disk, a crash of it takes those with it that it has not saved."""
-    try:
-        answer = cast("dict[str, str]", await redis.do("CONFIG", "GET", "appendonly"))
-    except StoreUnavailable:
-        return  # a hosted server that does not let itself be asked
-    if answer.get("appendonly") == "no":
-        structlog.get_logger("platform.store").warning("redis.not_durable", hint="set appendonly yes")
+    """Sessions are in Redis only: what it does not log to disk, or throws away for want of memory, is lost."""
+    for name, value in _DURABLE.items():
+        try:
+            found = cast("dict[str, str]", await redis.do("CONFIG", "GET", name)).get(name)
+        except StoreUnavailable:
+            return  # a hosted server that does not let itself be asked
+        if found is not None and found != value:
+            hint = f"redis-cli config set {name} {value}"
+            structlog.get_logger("platform.store").warning(
+                "redis.not_durable", setting=name, found=found, hint=hint
+            )
