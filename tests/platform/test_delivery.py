@@ -10,7 +10,7 @@ from tests.support.platform import PARAMS, Answer, PlatformProcess, TestWorker
 
 from donmai_daemon.clock import parse_rfc3339, rfc3339
 from donmai_daemon.model.json import Json, JsonObject
-from donmai_daemon.platform.records.mutations import MAX_DELIVERED_BYTES
+from donmai_daemon.platform.records.mutations import HOST_REMOVED, MAX_DELIVERED_BYTES
 
 
 def delivered(answer: Answer) -> list[Json]:
@@ -241,6 +241,25 @@ def test_a_removed_host_is_gone(platform: PlatformProcess, org: Org, worker: Tes
     again = platform.register(org.worker, str(machine))
     assert again.host_id != worker.host_id
     assert delivered(platform.beat(again)) == []
+
+
+def test_what_a_removed_host_had_is_over(platform: PlatformProcess, org: Org, worker: TestWorker) -> None:
+    """What was delivered has failed, with the reason and on record; what had ended stays; nothing more can be queued."""
+    applied, out = (str(platform.enqueue(org.admin, worker.host_id)["id"]) for _ in range(2))
+    platform.beat(worker)
+    platform.beat(worker, appliedMutations=[applied])
+    platform.operated("host", "remove", worker.host_id)
+    found = platform.call("GET", f"/api/daemon/mutations/{out}", org.admin)
+    ended = found.object_of("mutation")
+    assert (ended["status"], ended["error"]) == ("failed", HOST_REMOVED)
+    assert "settledAt" in ended
+    assert [row["to"] for row in found.list_of("trail")] == ["pending", "delivered", "failed"]
+    assert str(found.list_of("trail")[-1]["by"]).startswith("cli:")
+    before = platform.call("GET", f"/api/daemon/mutations/{applied}", org.admin).object_of("mutation")
+    assert before["status"] == "applied"
+    order: JsonObject = {"workerHostId": worker.host_id, "op": "project.add", "params": PARAMS}
+    assert platform.call("POST", "/api/daemon/mutations", org.admin, order).status == 404
+    assert platform.cancel(org.admin, out).body == {"cancelled": False, "reason": "already_delivered"}
 
 
 def test_pending_mutations_are_counted(platform: PlatformProcess, org: Org, worker: TestWorker) -> None:

@@ -74,6 +74,7 @@ def test_every_remote_operation_is_taken(
         ({"notBefore": "tomorrow"}, "notBefore"),
         ({"notBefore": "2026-11-24T06:00:00"}, "notBefore"),
         ({"notBefore": 5}, "notBefore"),
+        ({"notBefore": "9999-12-31T23:59:59-23:59"}, "notBefore"),
     ],
 )  # fmt: skip
 def test_a_bad_request_names_the_field(
@@ -97,6 +98,25 @@ def test_what_is_no_json_object_is_refused(
     answer = platform.call("POST", "/api/daemon/mutations", org.admin, body)
     assert answer.status == 400, answer.text
     assert set(answer.body) == {"error"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        ("2026-01-01T02:00:00+02:00", "2026-01-01T00:00:00.000Z"),
+        ("2026-01-01T00:00:00.123456789Z", "2026-01-01T00:00:00.123Z"),
+        ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59.000Z"),
+    ],
+)
+def test_not_before_is_a_moment(
+    platform: PlatformProcess, org: Org, worker: TestWorker, asked: str, kept: str
+) -> None:
+    """In any zone and to any fraction; one that is over is due at once, one far away is not."""
+    mutation = platform.enqueue(org.admin, worker.host_id, notBefore=asked)
+    assert mutation["notBefore"] == platform.mutation(org.admin, worker.host_id, str(mutation["id"]))["notBefore"]
+    assert mutation["notBefore"] == kept
+    due = [one["id"] for one in platform.beat(worker).list_of("pendingMutations")]
+    assert due == ([mutation["id"]] if asked.startswith("2026") else [])
 
 
 def test_roles(platform: PlatformProcess, org: Org, worker: TestWorker) -> None:
@@ -149,7 +169,7 @@ def test_listing(platform: PlatformProcess, org: Org, worker: TestWorker) -> Non
         :-3:-1
     ]
     assert len(platform.call("GET", f"{path}&limit=500", org.member).list_of("mutations")) == 103
-    for limit in ("0", "501", "-1", "ten", "", "1.5", "9" * 400, "%C2%B2"):
+    for limit in ("0", "501", "-1", "ten", "", "1.5", "9" * 400, "%C2%B2", "00000000500000"):
         answer = platform.call("GET", f"{path}&limit={limit}", org.member)
         assert answer.status == 400, limit
         assert answer.text_of("error").startswith("limit: ")

@@ -78,11 +78,20 @@ def test_a_bad_registration_names_the_field(
     assert answer.text_of("error").startswith(f"{field}: ")
 
 
-def test_v1_registration_needs_room_for_a_session(platform: PlatformProcess, org: Org) -> None:
-    """`maxAgents` must be more than zero on the `/v1` route, while `/api` takes a capacity of 0."""
-    body: JsonObject = {"registrationToken": org.worker, "hostname": "h", "maxAgents": 0}
-    assert "maxAgents" in platform.call("POST", "/v1/daemon/register", None, body).text_of("error")
-    assert platform.call("POST", "/api/workers/register", org.worker, BODY | {"capacity": 0}).status == 200
+@pytest.mark.parametrize("agents", [0, -1, 2.5, True, "2", None, 10**9])
+def test_v1_registration_needs_room_for_a_session(platform: PlatformProcess, org: Org, agents: Json) -> None:
+    """`maxAgents` is a whole number of more than zero on the `/v1` route."""
+    body: JsonObject = {"registrationToken": org.worker, "hostname": "h", "maxAgents": agents}
+    answer = platform.call("POST", "/v1/daemon/register", None, body)
+    assert answer.status == 400
+    assert answer.text_of("error").startswith("maxAgents: ")
+
+
+def test_a_machine_may_take_no_work(platform: PlatformProcess, org: Org) -> None:
+    """The `/api` route takes a capacity of 0, and operators see it."""
+    worker = platform.register(org.worker, "no-room", capacity=0)
+    host = next(h for h in platform.hosts(org.admin) if h["workerHostId"] == worker.host_id)
+    assert host["maxSessions"] == 0
 
 
 def test_who_may_register(platform: PlatformProcess, org: Org) -> None:
@@ -163,6 +172,57 @@ def test_another_workers_path_is_forbidden(platform: PlatformProcess, org: Org, 
     assert platform.call("POST", "/api/workers/wkr_none/heartbeat", other.token, {}).status == 403
     body: JsonObject = {"workerId": worker.worker_id, "activeSessions": 0}
     assert platform.call("POST", "/v1/daemon/heartbeat", other.token, body).status == 403
+
+
+def machine_of(platform: PlatformProcess, org: Org, worker: TestWorker) -> str:
+    """The machine id that the worker registered with."""
+    return next(str(h["machineId"]) for h in platform.hosts(org.admin) if h["workerHostId"] == worker.host_id)
+
+
+def worker_calls(worker: TestWorker, session: str) -> list[tuple[str, str, JsonObject | None]]:
+    """Every route that takes a daemon's own token, and what that daemon would send."""
+    me: JsonObject = {"workerId": worker.worker_id}
+    own, one = f"/api/workers/{worker.worker_id}", f"/api/sessions/{session}"
+    return [
+        ("POST", f"{own}/heartbeat", {}),
+        ("POST", "/v1/daemon/heartbeat", me),
+        ("POST", f"{own}/refresh-token", {}),
+        ("GET", f"{own}/poll", None),
+        ("POST", f"{one}/status", me | {"status": "running"}),
+        ("GET", f"{one}/status", None),
+        ("POST", f"{one}/nack", me | {"reason": "r"}),
+        ("POST", f"{one}/lock-refresh", me),
+        ("POST", f"{one}/activity", me | {"activity": {"type": "thought", "content": "c"}}),
+        ("POST", f"{one}/completion", me | {"summary": "s"}),
+        ("GET", f"/api/daemon/sessions/{session}", None),
+    ]
+
+
+@pytest.mark.parametrize("end", ["registered again", "removed"])
+def test_a_worker_that_is_over_is_404_on_every_route(
+    platform: PlatformProcess, org: Org, worker: TestWorker, end: str
+) -> None:
+    """Its token opens nothing more, not even a look at a session of its organisation."""
+    session = platform.call("POST", "/api/sessions", org.member, {"projectId": "over"}).text_of("sessionId")
+    if end == "removed":
+        platform.operated("host", "remove", worker.host_id)
+    else:
+        platform.register(org.worker, machine_of(platform, org, worker))
+    for method, path, body in worker_calls(worker, session):
+        answer = platform.call(method, path, worker.token, body)
+        assert (answer.status, answer.body) == (404, {"error": "no such worker"}), path
+
+
+def test_every_worker_route_takes_a_token_only(platform: PlatformProcess, org: Org, worker: TestWorker) -> None:
+    """Without one, or with one that nobody signed, each is 401 and says nothing else; with a good one none is."""
+    session = platform.call("POST", "/api/sessions", org.member, {"projectId": "kept"}).text_of("sessionId")
+    unsigned = jwt.encode(claims_of(worker.token), "", algorithm="none")
+    for method, path, body in worker_calls(worker, session):
+        for bearer in (None, unsigned, "rsk_live_" + "0" * 64):
+            refused = platform.call(method, path, bearer, body)
+            assert refused.status == 401, path
+            assert set(refused.body) == {"error"}
+        assert platform.call(method, path, worker.token, body).status in (200, 409), path
 
 
 @pytest.mark.parametrize("key", ["admin", "worker"])

@@ -269,6 +269,18 @@ def test_a_nack_gives_it_to_another(platform: PlatformProcess, workplace: Org) -
     assert again["claimId"] != item["claimId"]
 
 
+def test_a_nack_after_a_stop_ends_it(platform: PlatformProcess, workplace: Org) -> None:
+    """What nobody wants any more is not queued again when it is given back, and the answer says so."""
+    worker = platform.register(workplace.worker)
+    session = put(platform, workplace)
+    poll(platform, worker)
+    platform.call("POST", f"/api/sessions/{session}/stop", workplace.member)
+    answer = tell(platform, worker, session, "nack", reason="no room")
+    assert (answer.status, answer.body) == (200, {"requeued": False})
+    assert status_of(platform, workplace, session)["status"] == "stopped"
+    assert poll(platform, worker) == []
+
+
 def test_a_stop_reaches_the_runner(platform: PlatformProcess, workplace: Org) -> None:
     """After a stop was asked for, lock-refresh says so; asking again, and after the end, is harmless."""
     worker = platform.register(workplace.worker)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -17,6 +18,8 @@ Credential: TypeAlias = Literal["none", "key", "runtime", "key or runtime"]
 DEFAULT_BODY_LIMIT = 256 * 1024
 LARGE_BODY_LIMIT = 4 * 1024 * 1024
 """For registrations and beats, which may carry a full report."""
+MAX_NESTING = 64
+"""Levels of lists and objects in a body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +84,40 @@ class Endpoint:
 
 
 def read_json(raw: bytes) -> Json:
-    """Strict JSON: UTF-8, no NaN, no lone surrogates (no store could keep them). Raises `RequestRefused`."""
+    """Strict JSON: UTF-8, numbers that are some, no lone surrogates (no store could keep them).
+
+    Raises `RequestRefused`, also where it is nested so deeply that whoever it is passed on to might not read it.
+    """
     try:
         value: Json = _DECODER.decode(raw.decode("utf-8"))
         if b"\\u" in raw:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise RequestRefused("", "the body is not JSON") from error
+    # Counted first: few bodies have so many brackets that they could be nested too deeply.
+    if raw.count(b"[") + raw.count(b"{") > MAX_NESTING and _is_nested_beyond(value, MAX_NESTING):
+        raise RequestRefused("", f"the body is nested more than {MAX_NESTING} levels deep")
+    return value
+
+
+def _is_nested_beyond(value: Json, levels: int) -> bool:
+    layer = [value]
+    for _ in range(levels):
+        inner: list[Json] = []
+        for one in layer:
+            if isinstance(one, dict):
+                inner += one.values()
+            elif isinstance(one, list):
+                inner += one
+        layer = inner
+    return any(isinstance(one, dict | list) for one in layer)
+
+
+def _finite(text: str) -> float:
+    """1e999 is JSON, and would be infinite here: what is not JSON, once it is passed on."""
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text} is too large")
     return value
 
 
@@ -96,5 +126,5 @@ def _refuse_constant(name: str) -> Json:
 
 
 # Made once: `json.loads` and `json.dumps` make theirs anew on every call that does not have it their way.
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 _ENCODER = json.JSONEncoder(separators=(",", ":"))

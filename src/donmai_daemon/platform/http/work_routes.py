@@ -33,7 +33,8 @@ from donmai_daemon.platform.http.endpoint import Call, Endpoint, Reply
 from donmai_daemon.platform.http.paging import LIMIT, read_limit
 from donmai_daemon.platform.http.schema import check
 from donmai_daemon.platform.http.views import activity_view, session_view
-from donmai_daemon.platform.records.work import SessionStatus
+from donmai_daemon.platform.records.keys import KeyRecord
+from donmai_daemon.platform.records.work import SessionRecord, SessionStatus
 from donmai_daemon.platform.service.callers import Voice, visible
 from donmai_daemon.platform.service.details import Details
 from donmai_daemon.platform.service.dispatch import Dispatch
@@ -204,31 +205,22 @@ class WorkRoutes:
         return Reply({"sessionId": session.id}, 201)
 
     async def status(self, call: Call) -> Reply:
-        session_id = call.path["sessionId"]
-        scope = None
         if call.bearer is not None and looks_like_jwt(call.bearer):
             claims = await self._credentials.worker(call)
-            org_id, scope = claims.org_id, claims.session_id
+            session = await self._sessions.look(call.path["sessionId"], claims)
         else:
-            key = await self._credentials.key(call)
-            require(key, READERS)
-            org_id = key.org_id
-        return Reply(session_view(visible(await self._queue.find(session_id), org_id, scope)))
+            _, session = await self._of_reader(call)
+        return Reply(session_view(session))
 
     async def stop(self, call: Call) -> Reply:
-        key = await self._credentials.key(call)
-        require(key, READERS)
-        session_id = call.path["sessionId"]
-        visible(await self._queue.find(session_id), key.org_id)
-        return Reply(session_view(await self._queue.stop(session_id, key.label)))
+        key, session = await self._of_reader(call)
+        return Reply(session_view(await self._queue.stop(session.id, key.label)))
 
     async def activities(self, call: Call) -> Reply:
-        key = await self._credentials.key(call)
-        require(key, READERS)
-        session_id = call.path["sessionId"]
-        limit = read_limit(call, default=100)
-        visible(await self._queue.find(session_id), key.org_id)
-        told: list[Json] = [activity_view(one) for one in await self._queue.activities(session_id, limit)]
+        _, session = await self._of_reader(call)
+        told: list[Json] = [
+            activity_view(one) for one in await self._queue.activities(session.id, read_limit(call, default=100))
+        ]
         return Reply({"activities": told})
 
     async def report(self, call: Call) -> Reply:
@@ -243,8 +235,8 @@ class WorkRoutes:
 
     async def nack(self, call: Call) -> Reply:
         voice, body = await self._voice(call, NACK)
-        await self._dispatch.nack(call.path["sessionId"], voice, str(body["reason"])[:MAX_ERROR_CHARS])
-        return Reply({"requeued": True})
+        session = await self._dispatch.nack(call.path["sessionId"], voice, str(body["reason"])[:MAX_ERROR_CHARS])
+        return Reply({"requeued": session.queued})
 
     async def refresh_lock(self, call: Call) -> Reply:
         voice, _ = await self._voice(call, LOCK_REFRESH)
@@ -266,6 +258,12 @@ class WorkRoutes:
         self._credentials.count(claims.subject if claims.scope else "legacy")
         detail = await self._details.detail(claims, call.path["sessionId"])
         return Reply(detail, headers={"Cache-Control": "no-store"})
+
+    async def _of_reader(self, call: Call) -> tuple[KeyRecord, SessionRecord]:
+        """The key of a request, and the session that it is about."""
+        key = await self._credentials.key(call)
+        require(key, READERS)
+        return key, visible(await self._queue.find(call.path["sessionId"]), key.org_id)
 
     async def _voice(self, call: Call, schema: JsonObject) -> tuple[Voice, JsonObject]:
         claims = await self._credentials.worker(call)

@@ -18,6 +18,9 @@ CancelOutcome: TypeAlias = Literal["cancelled", "already_delivered", "already_ca
 MAX_DELIVERED, MAX_DELIVERED_BYTES = 500, 512 * 1024
 """Most mutations, and most bytes of them as JSON, in one answer (specification of the wire, limits)."""
 
+HOST_REMOVED = "the machine was removed before it said how this ended"
+"""The error of what was delivered to a machine that nobody hears any more; it may have been applied."""
+
 
 @dataclass(frozen=True, slots=True)
 class MutationRecord:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +9,7 @@ from datetime import datetime
 from donmai_daemon.model.json import Json, JsonObject, int_or_none, text_or_none
 from donmai_daemon.model.mutation import MAX_ERROR_CHARS
 from donmai_daemon.platform.records.hosts import AdmissionRecord, Liveness
-from donmai_daemon.platform.records.mutations import SettledAck
+from donmai_daemon.platform.records.mutations import MAX_DELIVERED, SettledAck
 
 _FIELDS = {
     "status", "activeCount", "activeInteractiveCount", "maxSessions", "load", "loadAverage", "allowlistHash", "seq",
@@ -19,6 +18,8 @@ _FIELDS = {
 }  # fmt: skip
 _STATUSES = {"idle", "busy", "draining"}
 _MAX_TEXT, _MAX_CONDITIONS = 512, 50
+_MAX_ACKS = MAX_DELIVERED
+"""The wire allows 200. What is beyond so many, which is all that can be out at a host, stays delivered and comes again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,9 @@ def _acks(body: Mapping[str, Json], ignored: list[str]) -> tuple[SettledAck, ...
         else:
             error = text_or_none(failure, "error") or "failed without a reason"
             acks.append(SettledAck(name, error[:MAX_ERROR_CHARS]))
-    return tuple(acks)
+    if len(acks) > _MAX_ACKS:
+        ignored.append(f"{len(acks) - _MAX_ACKS} acks too many")
+    return tuple(acks[:_MAX_ACKS])
 
 
 def _conditions(listed: Json, ignored: list[str]) -> tuple[Json, ...]:
@@ -161,7 +164,7 @@ def _load(body: Mapping[str, Json]) -> JsonObject:
 
 
 def _is_number(value: Json) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**53  # False for NaN
 
 
 def _count(body: Mapping[str, Json], name: str, ignored: list[str]) -> int | None:

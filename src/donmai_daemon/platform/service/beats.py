@@ -114,8 +114,9 @@ class Beats:
         outcome = await self._store.exchange(beat)
         if outcome is None:
             raise Absent("no such worker")
+        foreign = set(outcome.foreign_acks)
         for ack in report.acks:
-            if ack.id not in outcome.foreign_acks:
+            if ack.id not in foreign:
                 self._count("applied" if ack.error is None else "failed")
         # Only now: a superseded worker must not speak for its host.
         await self._store.note(said, late)

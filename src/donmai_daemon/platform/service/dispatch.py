@@ -73,9 +73,10 @@ class Dispatch:
         if session is None:
             raise Absent("no such session")
         self._log.warning("work.refused", session=session_id, worker=voice.worker_id, reason=reason)
-        if voice.claims.registration:
-            await self._store.hide(session_id, voice.claims.registration, now + _HIDDEN_AFTER_NACK)
-        await self._wakeups.publish(work_topic(session.org_id), WOKEN_PER_ITEM)
+        if session.queued:  # else its end was asked for, and this was it
+            if voice.claims.registration:
+                await self._store.hide(session_id, voice.claims.registration, now + _HIDDEN_AFTER_NACK)
+            await self._wakeups.publish(work_topic(session.org_id), WOKEN_PER_ITEM)
         return session
 
     async def sweep_for_ever(self) -> None:

@@ -12,7 +12,8 @@ from donmai_daemon.model.json import JsonObject
 from donmai_daemon.platform.conditions import Absent
 from donmai_daemon.platform.identifiers import Names
 from donmai_daemon.platform.records.work import Activity, Decision, SessionRecord
-from donmai_daemon.platform.service.callers import Callers, Voice
+from donmai_daemon.platform.service.callers import Callers, Voice, visible
+from donmai_daemon.platform.service.tokens import Claims
 from donmai_daemon.platform.service.transitions import Claimant, Report, moved, refreshed, refusal
 from donmai_daemon.platform.settings import Leases
 from donmai_daemon.platform.store.ports import HostStore, WorkStore
@@ -34,6 +35,11 @@ class Sessions:
         self._leases = leases
         self._callers = Callers(store)
         self._log = structlog.get_logger("platform.sessions")
+
+    async def look(self, session_id: str, claims: Claims) -> SessionRecord:
+        """How a session stands, for a worker of its organisation or the runner that has a token for it."""
+        await self._callers.alive(claims)
+        return visible(await self._store.session(session_id), claims.org_id, claims.session_id)
 
     async def report(self, session_id: str, voice: Voice, report: Report) -> SessionRecord:
         """Take a status. Raises `Conflict` with status, worker and claim as they are."""

@@ -32,9 +32,9 @@ def has_news(row: Row, at: datetime) -> bool:
 
 def that_fit(listed: list[Row]) -> list[Row]:
     """As many as fit into one answer."""
-    size = 0
+    size = 1
     for index, mutation in enumerate(listed):
-        size += integer(mutation, "wire_bytes")
+        size += integer(mutation, "wire_bytes") + 1  # and a comma, or a bracket of the list
         if size > MAX_DELIVERED_BYTES:
             return listed[:index]
     return listed

@@ -87,7 +87,10 @@ class HostStore(Protocol):
         ...
 
     async def remove_host(self, host_id: str, at: datetime, by: str) -> HostRecord | None:
-        """Forget the machine: its worker is superseded, what was not delivered is cancelled. None where there is none."""
+        """Forget the machine; None where there is none.
+
+        Its worker is superseded, what was not delivered is cancelled, and what was has failed as `HOST_REMOVED` says.
+        """
         ...
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from donmai_daemon.model.wire import HostStatus
 from donmai_daemon.platform.records.hosts import HostRecord, NewRegistration, WorkerRecord
+from donmai_daemon.platform.records.mutations import HOST_REMOVED
 from donmai_daemon.platform.store.codec import (
     dump,
     host_record,
@@ -58,6 +59,8 @@ class SqliteHosts:
             transaction.run("remove_host", id=host_id, at=stamp)
             for cancelled in transaction.rows("cancel_mutations_of_host", host_id=host_id, at=stamp):
                 transaction.audit(text(cancelled, "id"), stamp, by, "pending", "cancelled")
+            for failed in transaction.rows("fail_mutations_of_host", host_id=host_id, at=stamp, error=HOST_REMOVED):
+                transaction.audit(text(failed, "id"), stamp, by, "delivered", "failed")
             transaction.audit(host_id, stamp, by, "registered", "removed")
             return host_record(row)
 

@@ -17,18 +17,23 @@ ORDER BY number DESC LIMIT %(limit)s
 -- name: cancel_mutation
 UPDATE mutations SET status = 'cancelled', cancelled_at = %(at)s WHERE id = %(id)s AND org_id = %(org_id)s AND status = 'pending'
 
+-- name: fail_mutations_of_host
+UPDATE mutations SET status = 'failed', settled_at = %(at)s, error = %(error)s
+WHERE host_id = %(host_id)s AND status = 'delivered'
+RETURNING id
+
 -- name: cancel_mutations_of_host
 UPDATE mutations SET status = 'cancelled', cancelled_at = %(at)s WHERE host_id = %(host_id)s AND status = 'pending'
 RETURNING id
 
 -- name: beats
--- All that beats with nothing new need to know, in one read.
-SELECT w.id AS worker_id, h.id AS host_id, h.org_id, h.status, h.status_told, h.admission_digest,
+-- All that beats with nothing new need to know, in one read. With LIMIT, as an EXISTS may be answered from a hash of all
+-- that is delivered to anyone.
+SELECT h.worker_id, h.id AS host_id, h.org_id, h.status, h.status_told, h.admission_digest,
     (SELECT min(coalesce(m.not_before, 0)) FROM mutations m WHERE m.host_id = h.id AND m.status = 'pending')
         AS next_due,
-    EXISTS (SELECT 1 FROM mutations m WHERE m.host_id = h.id AND m.status = 'delivered') AS redeliver
-FROM workers w JOIN hosts h ON h.id = w.host_id AND h.worker_id = w.id AND h.removed_at IS NULL
-WHERE w.id = ANY(%(worker_ids)s)
+    (SELECT true FROM mutations m WHERE m.host_id = h.id AND m.status = 'delivered' LIMIT 1) AS redeliver
+FROM hosts h WHERE h.worker_id = ANY(%(worker_ids)s) AND h.removed_at IS NULL
 
 -- name: due_mutations
 -- Creation order among those due; delivered ones come again until they are acked. Locked: a cancel that holds a row is

@@ -17,6 +17,11 @@ ORDER BY number DESC LIMIT :limit
 -- name: cancel_mutation
 UPDATE mutations SET status = 'cancelled', cancelled_at = :at WHERE id = :id AND org_id = :org_id AND status = 'pending'
 
+-- name: fail_mutations_of_host
+UPDATE mutations SET status = 'failed', settled_at = :at, error = :error
+WHERE host_id = :host_id AND status = 'delivered'
+RETURNING id
+
 -- name: cancel_mutations_of_host
 UPDATE mutations SET status = 'cancelled', cancelled_at = :at WHERE host_id = :host_id AND status = 'pending'
 RETURNING id
@@ -28,8 +33,7 @@ SELECT h.id AS host_id, h.org_id, h.status, h.status_told, h.admission_digest,
         AS next_due,
     EXISTS (SELECT 1 FROM mutations m WHERE m.host_id = h.id AND m.status = 'delivered') AS redeliver,
     (SELECT q.length FROM queues q WHERE q.org_id = h.org_id) AS queued_work
-FROM workers w JOIN hosts h ON h.id = w.host_id AND h.worker_id = w.id AND h.removed_at IS NULL
-WHERE w.id = :worker_id
+FROM hosts h WHERE h.worker_id = :worker_id AND h.removed_at IS NULL
 
 -- name: due_mutations
 -- Creation order among those due; delivered ones come again until they are acked.
