@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -18,6 +19,7 @@ from donmai_daemon.link.credentials import CredentialsCache
 from donmai_daemon.link.identity import Identity
 from donmai_daemon.model.admission import AdmissionReport
 from donmai_daemon.model.config import Capacity, Config, Project
+from donmai_daemon.model.config import Heartbeat as HeartbeatSettings
 from donmai_daemon.model.json import Json
 from donmai_daemon.model.mutation import MutationRequest, Verdict
 from donmai_daemon.model.registration import HostInfo, Registration
@@ -61,6 +63,8 @@ class Rig:
         self.answers: list[Received] = []
         self.lifecycle = Lifecycle(heartbeat.tell_now)
         self.conditions = Conditions(clock)
+        self.live: LiveConfig
+        self.full_disk = False
 
     def beats(self) -> list[dict[str, Json]]:
         """Bodies of the beats that arrived."""
@@ -87,7 +91,12 @@ async def rig(tmp_path: Path, *replies: Reply, config: Config | None = None) -> 
     """Registered at the first beat; `replies` answer the beats (and refreshes) in order."""
     clock = FakeClock()
     rng = random.Random(7)
-    journal = Journal.open(tmp_path / "journal.db", clock.now())
+
+    def step(name: str) -> None:
+        if name == "journal.accept.commit" and made.full_disk:
+            raise sqlite3.OperationalError("database or disk is full")
+
+    journal = Journal.open(tmp_path / "journal.db", clock.now(), step)
     conditions = Conditions(clock)
     live = LiveConfig(Loaded(config or Config(), (), {}), "d1", conditions)
     async with scripted_platform() as platform, client_of(platform, clock) as client:
@@ -144,6 +153,7 @@ async def rig(tmp_path: Path, *replies: Reply, config: Config | None = None) -> 
         made.answers = answers
         made.lifecycle = lifecycle
         made.conditions = conditions
+        made.live = live
         async with anyio.create_task_group() as group:
             lifecycle.started()
             group.start_soon(heartbeat.run)
@@ -259,9 +269,10 @@ async def test_a_network_change_ends_the_backoff(tmp_path: Path) -> None:
         assert r.platform.connections == connections + 1
 
 
-async def test_401_is_answered_by_a_refresh_and_the_same_worker(tmp_path: Path) -> None:
-    """A refused token is refreshed and the beat sent again at once; the worker id stays."""
-    async with rig(tmp_path, ok(), answer({"error": "expired"}, 401), REFRESHED, ok()) as r:
+@pytest.mark.parametrize("status", [401, 404])
+async def test_401_is_answered_by_a_refresh_and_the_same_worker(tmp_path: Path, status: int) -> None:
+    """A refused token is refreshed and the beat sent again at once; the worker id stays, also where it was not found."""
+    async with rig(tmp_path, ok(), answer({"error": "expired"}, status), REFRESHED, ok()) as r:
         await r.platform.requests(2)
         await r.next_beat()
         await r.platform.requests(5)
@@ -366,13 +377,118 @@ async def test_platform_that_pretends_to_hold_is_not_asked_in_a_circle(tmp_path:
 
 
 async def test_projects_changed_are_reported_in_full_again(tmp_path: Path) -> None:
-    """A new worker id or another admission makes the next beat a full report."""
+    """Another admission makes the next beat a full report, which the platform is not asked to hold."""
     config = Config(projects={"a": Project("a", True, ("https://x.test/a",))})
-    async with rig(tmp_path, ok(), ok(), ok(), config=config) as r:
+    stays = answer({"acknowledged": True}, release=anyio.Event())
+    async with rig(tmp_path, ok(heldBeats=True), stays, ok(heldBeats=True), stays) as r:
+        await r.platform.requests(3)
+        r.live.adopt(Loaded(config, (), {}), "d2")
+        r.heartbeat.tell_now()
+        await r.platform.requests(5)
+        first, held, second, third = r.beats()
+        assert (first["allowlist"], first["enabledProjectIds"]) == ([], [])
+        assert (second["allowlist"], second["enabledProjectIds"]) == (
+            [{"id": "a", "repository": "https://x.test/a"}], ["a"],
+        )  # fmt: skip
+        assert ["allowlist" in held, "allowlist" in third] == [False, False]
+        assert ["prefer" in heard.headers for heard in r.platform.heard[1:]] == [False, True, False, True]
+
+
+async def test_a_beat_that_is_not_held_is_not_cut_short_by_news(tmp_path: Path) -> None:
+    """Its answer is on the way, and what has come up goes out behind it."""
+    release = anyio.Event()
+    async with rig(tmp_path, answer({"acknowledged": True}, release=release), ok()) as r:
         await r.platform.requests(2)
-        first = r.beats()[0]
-        assert first["allowlist"] == [{"id": "a", "repository": "https://x.test/a"}]
-        assert first["enabledProjectIds"] == ["a"]
+        r.heartbeat.tell_now()
+        await anyio.wait_all_tasks_blocked()
+        release.set()
+        await r.platform.requests(3)
+        await r.until_idle()
+        assert len(r.answers) == 2
+
+
+async def test_a_platform_that_fails_is_not_asked_to_hold(tmp_path: Path) -> None:
+    """After a failure the next beat is a plain one, and news do not bring it forward."""
+    stays = answer({"acknowledged": True}, release=anyio.Event())
+    async with rig(tmp_path, ok(heldBeats=True), http_error(status=500), ok(heldBeats=True), stays) as r:
+        await r.platform.requests(3)
+        await r.until_idle()
+        r.heartbeat.tell_now()
+        await anyio.wait_all_tasks_blocked()
+        assert len(r.platform.heard) == 3
+        await r.next_beat()
+        await r.platform.requests(5)
+        assert ["prefer" in heard.headers for heard in r.platform.heard[1:]] == [False, True, False, True]
+
+
+async def test_failures_are_waited_out_up_to_four_intervals(tmp_path: Path) -> None:
+    """However often it failed, the next try is no further away than that."""
+    async with rig(tmp_path, *(http_error(status=500) for _ in range(16))) as r:
+        waits = []
+        for count in range(2, 17):
+            await r.platform.requests(count)
+            await r.until_idle()
+            waits.append(r.clock.next_wake or 0.0)
+            await r.clock.advance(waits[-1])
+        assert max(waits) <= 120
+        assert max(waits) > 30
+
+
+async def test_ready_means_accepted_within_three_intervals(tmp_path: Path) -> None:
+    """A platform that does not answer makes the host unready after three intervals, not before."""
+    async with rig(tmp_path, ok(), answer({"acknowledged": True}, release=anyio.Event())) as r:
+        assert not r.heartbeat.trace().ready
+        await r.platform.requests(2)
+        await r.until_idle()
+        await r.clock.advance(30)
+        await r.platform.requests(3)
+        r.clock.step(60)
+        assert r.heartbeat.trace().ready
+        r.clock.step(0.1)
+        assert not r.heartbeat.trace().ready
+
+
+async def test_a_beat_that_cannot_be_recorded_has_failed(tmp_path: Path) -> None:
+    """Its acks are told again, the disk is to blame and not the platform, and both are over with the next one."""
+    async with rig(tmp_path, ok(), ok(), ok()) as r:
+        await r.platform.requests(2)
+        await r.until_idle()
+        r.journal.submit(MutationRequest("m1", "x", {}, None, None), "config", r.clock.now())
+        r.journal.settle([Verdict("m1", "applied")], r.clock.now())
+        r.full_disk = True
+        await r.clock.advance(30)
+        await r.platform.requests(3)
+        await r.until_idle()
+        assert [c.code for c in r.conditions.current()] == ["disk_full"]
+        r.full_disk = False
+        await r.next_beat()
+        await r.platform.requests(4)
+        await r.until_idle()
+        assert [beat.get("appliedMutations") for beat in r.beats()] == [None, ["m1"], ["m1"]]
+        assert r.conditions.current() == []
+
+
+async def test_the_last_beat_is_not_tried_where_beats_fail(tmp_path: Path) -> None:
+    """A stop tells a platform that answers, and does not wait for one that does not."""
+    async with rig(tmp_path, ok(), ok(), http_error(status=500)) as r:
+        await r.platform.requests(2)
+        await r.until_idle()
+        await r.heartbeat.farewell()
+        assert len(r.platform.heard) == 3
+        await r.next_beat()
+        await r.platform.requests(4)
+        await r.until_idle()
+        await r.heartbeat.farewell()
+        assert len(r.platform.heard) == 4
+
+
+@pytest.mark.parametrize(("configured", "used"), [(0.2, 1.0), (30.0, 30.0), (10_000.0, 3600.0)])
+async def test_the_interval_has_bounds(tmp_path: Path, configured: float, used: float) -> None:
+    """A second to an hour, whatever is configured, until the platform names another."""
+    async with rig(tmp_path, ok(), config=Config(heartbeat=HeartbeatSettings(configured))) as r:
+        assert r.heartbeat.interval == used
+        await r.platform.requests(2)
+        assert r.heartbeat.interval == 30.0
 
 
 async def test_news_that_comes_while_a_beat_is_composed_is_not_held_back(
