@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import api, beats, edits, footprint
+from bench import api, beats, edits, footprint, peers
 
 IDLE_SECONDS = 60.0
 
@@ -14,7 +14,7 @@ def main() -> None:
     print()
     api.main()
     print()
-    footprint.show(dict(footprint.measure(IDLE_SECONDS)))
+    footprint.show({**dict(footprint.measure(IDLE_SECONDS)), **dict(peers.measure(IDLE_SECONDS))})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the daemon costs while it does nothing, and how quickly it comes and goes. `python bench/footprint.py --help`.
+"""What the daemon costs while it does nothing, and how quickly it comes and goes. `python -m bench.footprint --help`.
 
 Everything is measured on an installed wheel in an environment of its own, with real processes and a real platform on
 loopback. CPU is the process's own CPU clock, wake-ups are voluntary context switches of all its threads.
@@ -16,19 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
-ENVIRONMENTS = ROOT / "build" / "bench"
-PEERS = {
-    "buildbot-worker": ["buildbot-worker"],
-    "supervisord": ["supervisor"],
-    "prefect worker": ["prefect", "whenever"],  # which it imports and does not ask for
-}
+from bench.environments import environment, wheel
+
 _ROUNDS = 15
 
 
@@ -46,10 +40,9 @@ def main() -> int:
     parser.add_argument(
         "--seconds", type=float, default=60, help="how long to watch each process idle (default: 60)"
     )
-    parser.add_argument("--peers", action="store_true", help="measure buildbot-worker, supervisord and prefect too")
     parser.add_argument("--json", action="store_true", help="as JSON")
     arguments = parser.parse_args()
-    rows = dict(measure(arguments.seconds, peers=arguments.peers))
+    rows = dict(measure(arguments.seconds))
     if arguments.json:
         print(json.dumps(rows, indent=2))
     else:
@@ -57,8 +50,9 @@ def main() -> int:
     return 0
 
 
-def show(rows: Mapping[str, Mapping[str, float]]) -> None:
-    """A table: one line a figure, one column a program."""
+def show(measured: Mapping[str, Mapping[str, float] | str]) -> None:
+    """A table: one line a figure, one column a program. Below it, which programs have none, and why."""
+    rows = {name: row for name, row in measured.items() if not isinstance(row, str)}
     figures = list(dict.fromkeys(figure for row in rows.values() for figure in row))
     width = max(map(len, figures)) + 2
     print(f"CPython {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} CPUs\n")
@@ -69,10 +63,13 @@ def show(rows: Mapping[str, Mapping[str, float]]) -> None:
             for name, row in rows.items()
         )
         print(figure.ljust(width) + "".join(cells))
+    for name, row in measured.items():
+        if isinstance(row, str):
+            print(f"\nNOT MEASURED: {name}: {row}")
 
 
-def measure(seconds: float, *, peers: bool = True) -> Iterator[tuple[str, Mapping[str, float]]]:
-    """Bare Python first, then the daemon, then the others."""
+def measure(seconds: float) -> Iterator[tuple[str, Mapping[str, float]]]:
+    """Bare Python first, then the daemon."""
     python = environment("donmai", [str(wheel())])
     with running([str(python), "-c", "import time; time.sleep(1e6)"]) as bare:
         time.sleep(1)
@@ -84,11 +81,6 @@ def measure(seconds: float, *, peers: bool = True) -> Iterator[tuple[str, Mappin
         time.sleep(1)
         yield "asyncio", as_row(idle(bare.pid, 5))
     yield "donmai", daemon(python, seconds)
-    for name in PEERS if peers else ():
-        try:
-            yield name, peer(name, seconds)
-        except (OSError, subprocess.CalledProcessError) as error:
-            print(f"{name} cannot be measured here: {error}", file=sys.stderr)
 
 
 def daemon(python: Path, seconds: float) -> Mapping[str, float]:
@@ -142,40 +134,6 @@ def daemon(python: Path, seconds: float) -> Mapping[str, float]:
         "host status, ms": status,
         "SIGTERM to exit, platform gone, ms": gone,
     }
-
-
-def peer(name: str, seconds: float) -> Mapping[str, float]:
-    """One of the others, idle, in an environment of its own."""
-    python = environment(name.replace(" ", "-"), PEERS[name])
-    tools = python.parent
-    with tempfile.TemporaryDirectory(prefix="donmai-bench-") as place:
-        home = {"HOME": place, "PATH": f"{tools}:{os.environ['PATH']}"}
-        if name == "supervisord":
-            config = Path(place) / "supervisord.conf"
-            config.write_text(f"[supervisord]\nnodaemon=true\nlogfile={place}/log\npidfile={place}/pid\n")
-            command = [str(tools / "supervisord"), "-c", str(config)]
-        elif name == "buildbot-worker":
-            call([str(tools / "buildbot-worker"), "create-worker", f"{place}/w", "127.0.0.1:1", "n", "p"], home)
-            command = [str(tools / "buildbot-worker"), "start", "--nodaemon", f"{place}/w"]
-        else:
-            home |= {
-                "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
-                "PREFECT_HOME": place,
-                "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # loopback only
-            }
-            call([str(tools / "prefect"), "work-pool", "create", "--type", "process", "pool"], home)
-            server = [str(tools / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", "42097"]
-            home["PREFECT_API_URL"] = "http://127.0.0.1:42097/api"
-            with running(server, home):
-                time.sleep(25)
-                with running(
-                    [str(tools / "prefect"), "worker", "start", "--pool", "pool", "--type", "process"], home
-                ) as it:
-                    time.sleep(20)
-                    return as_row(idle(it.pid, seconds))
-        with running(command, home) as it:
-            time.sleep(5)
-            return as_row(idle(it.pid, seconds))
 
 
 def idle(pid: int, seconds: float) -> Idle:
@@ -265,33 +223,6 @@ def running(
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
-
-
-def wheel() -> Path:
-    """The wheel of this checkout, built now."""
-    dist = ENVIRONMENTS / "dist"
-    dist.mkdir(parents=True, exist_ok=True)
-    subprocess.run(
-        [sys.executable, "packaging/artifacts.py", "python", "--dist", str(dist)],
-        cwd=ROOT,
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    return next(dist.glob("*.whl"))
-
-
-def environment(name: str, packages: Sequence[str]) -> Path:
-    """The interpreter of an environment with `packages` in it; made once, a local wheel is installed every time."""
-    place = ENVIRONMENTS / name
-    python = place / "bin" / "python"
-    fresh = not python.exists()
-    if fresh:
-        venv.create(place, with_pip=False)
-    if fresh or any("/" in package for package in packages):
-        pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
-        subprocess.run([*pip, "--upgrade", *packages], check=True)
-        subprocess.run([*pip, "--no-deps", "--force-reinstall", *packages], check=True)
-    return python
 
 
 if __name__ == "__main__":
