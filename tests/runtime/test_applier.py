@@ -6,6 +6,7 @@ import errno
 import itertools
 import os
 import signal
+import sqlite3
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from donmai_daemon.errors import ConfigInvalid, ConfigUnwritable
+from donmai_daemon.errors import ConfigInvalid, ConfigUnwritable, JournalUnavailable
 from donmai_daemon.model.json import JsonObject
 from donmai_daemon.model.mutation import MutationRequest
 from donmai_daemon.ops import registry
@@ -263,17 +264,13 @@ def steps_of_one_change(directory: Path, content: bytes | None = START) -> list[
     machine = Machine(directory, content)
     applier = machine.start(names.append)
     names.clear()
-    machine.deliver(add("m1", "a"), remove("m2", "b"), add("m3", "b"))
-    applier.run()
-    applier.look_again()
+    one_change(machine, applier)
     machine.journal.close()
     return names
 
 
-def killed_at(
-    index: int, directory: Path, content: bytes | None, delivered: list[tuple[str, str, JsonObject]]
-) -> None:
-    """In a process of its own, take the steps of one change and be killed (SIGKILL) at step number `index`."""
+def killed(when: Callable[[str], bool], directory: Path, act: Callable[[Machine, Applier], None]) -> None:
+    """In a process of its own, start, `act`, and be killed (SIGKILL) at the first step for which `when` is true."""
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", DeprecationWarning
@@ -281,22 +278,32 @@ def killed_at(
         child = os.fork()
     if child == 0:
         try:
-            count = itertools.count()
             armed = False
 
-            def step(_name: str) -> None:
-                if armed and next(count) == index:
+            def step(name: str) -> None:
+                if armed and when(name):
                     os.kill(os.getpid(), signal.SIGKILL)
 
-            machine = Machine(directory, content)
+            machine = Machine(directory, None)
             applier = machine.start(step)
             armed = True
-            machine.deliver(*delivered)
-            applier.run()
-            applier.look_again()
+            act(machine, applier)
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+def at_step(index: int) -> Callable[[str], bool]:
+    """True at step number `index`, from 0."""
+    count = itertools.count()
+    return lambda _name: next(count) == index
+
+
+def one_change(machine: Machine, applier: Applier) -> None:
+    """What `steps_of_one_change` lists the steps of."""
+    machine.deliver(add("m1", "a"), remove("m2", "b"), add("m3", "b"))
+    applier.run()
+    applier.look_again()
 
 
 @pytest.mark.parametrize("content", [START, None], ids=["existing file", "no file"])
@@ -305,19 +312,37 @@ def test_kill_after_any_line_loses_nothing_and_repeats_nothing(tmp_path: Path, c
     names = steps_of_one_change(tmp_path / "dry", content)
     assert len(names) > 15
     expected = (tmp_path / "dry" / "daemon.toml").read_bytes()
-    delivered = [add("m1", "a"), remove("m2", "b"), add("m3", "b")]
     for index, name in enumerate(names):
         directory = tmp_path / str(index)
         directory.mkdir()
-        killed_at(index, directory, content, delivered)
+        Machine(directory, content)
+        killed(at_step(index), directory, one_change)
         machine = Machine(directory, None)
         applier = machine.start()
-        machine.deliver(*delivered)  # whatever was not acked comes again
-        applier.run()
-        applier.look_again()
+        one_change(machine, applier)  # whatever was not acked comes again
         assert machine.path.read_bytes() == expected, name
+        assert [record.changed for record in machine.journal.recent(None, 9)] == [True, False, True], name
         assert machine.outcomes() == {"m1": "applied", "m2": "applied", "m3": "applied"}, name
         assert machine.leftovers() == [], name
+        machine.journal.close()
+
+
+def test_a_save_after_a_kill_is_built_upon(tmp_path: Path) -> None:
+    """Killed anywhere, and the file saved by a person before the next start: their edit and the mutations are in it."""
+    names = steps_of_one_change(tmp_path / "dry")
+    for index, name in enumerate(names):
+        directory = tmp_path / str(index)
+        directory.mkdir()
+        Machine(directory)
+        killed(at_step(index), directory, one_change)
+        machine = Machine(directory, None)
+        machine.save(machine.path.read_bytes().replace(b"name = 'a'", b"name = 'b'"))
+        applier = machine.start()
+        one_change(machine, applier)
+        text = machine.path.read_text()
+        assert "name = 'b'   # the old one" in text, name
+        assert [text.count(f"[projects.{project}]") for project in "ab"] == [1, 1], name
+        assert machine.outcomes() == {"m1": "applied", "m2": "applied", "m3": "applied"}, name
         machine.journal.close()
 
 
@@ -391,6 +416,40 @@ def test_late_save_is_found_at_the_next_start(machine: Machine) -> None:
     assert "[projects.a]" in machine.path.read_text()
 
 
+def test_a_file_taken_out_just_before_a_kill_gets_its_second_look_in_time(machine: Machine) -> None:
+    """A start settles what was replaced, and looks at the old file later: an editor may still have it open."""
+    killed(lambda name: name == "applier.replaced", machine.directory, one_change)
+    applier = machine.start()
+    assert machine.outcomes()["m1"] == "applied"
+    assert applier.keeps()
+    (old,) = machine.leftovers()
+    with (machine.directory / old).open("r+b") as editor:
+        editor.write(PERSON)
+    applier.look_again()
+    applier.run()
+    assert machine.path.read_bytes().startswith(PERSON)
+    assert "[projects.a]" in machine.path.read_text()
+
+
+@pytest.mark.parametrize("at", ["kept.resubmitted", "journal.resubmit.commit", "kept.released"])
+def test_a_kill_while_a_late_save_goes_back_in_loses_neither(machine: Machine, at: str) -> None:
+    """The save is in the file after the next start, and so is the mutation it knew nothing of, once."""
+
+    def late_save(machine: Machine, applier: Applier) -> None:
+        machine.deliver(add("m1", "a"))
+        with machine.path.open("r+b") as editor:
+            applier.run()
+            editor.write(PERSON)
+        applier.look_again()
+
+    killed(lambda name: name == at, machine.directory, late_save)
+    applier = machine.start()
+    applier.run()
+    text = machine.path.read_text()
+    assert text.startswith(PERSON.decode())
+    assert text.count("[projects.a]") == 1
+
+
 def test_two_late_versions_are_both_kept(machine: Machine) -> None:
     """When the file was also saved by other means since, nothing is thrown away: the late save lies beside it."""
     applier = machine.start()
@@ -415,6 +474,35 @@ def test_preview_changes_nothing(machine: Machine) -> None:
     assert "+[projects.a]" in (preview.diff or "")
     assert machine.path.read_bytes() == START
     assert machine.outcomes() == {}
+
+
+def test_an_outcome_that_could_not_be_written_is_written_by_the_next_run(machine: Machine) -> None:
+    """The file was replaced and the journal full: the next run settles as planned, and says so, instead of beginning anew."""
+    full = True
+
+    def step(name: str) -> None:
+        if full and name == "journal.settle_plan.commit":
+            raise sqlite3.OperationalError("database or disk is full")
+
+    applier = machine.start(step)
+    machine.deliver(add("m1", "a"))
+    assert isinstance(applier.run().problem, JournalUnavailable)
+    assert machine.outcomes() == {"m1": None}
+    full = False
+    assert applier.run().settled == 1
+    record = machine.journal.find("m1")
+    assert record is not None
+    assert record.changed
+    assert machine.journal.plans("planned") == []
+    assert applier.keeps()
+
+
+def test_the_last_good_file_is_what_was_applied(machine: Machine) -> None:
+    """A start with a broken file goes by what this daemon itself has written, too."""
+    applier = machine.start()
+    machine.deliver(add("m1", "a"))
+    applier.run()
+    assert (machine.directory / "last-good.toml").read_bytes() == machine.path.read_bytes()
 
 
 def test_runs_without_work_publish_the_file(machine: Machine) -> None:
