@@ -6,6 +6,7 @@ import random
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -237,6 +238,19 @@ async def test_retry_after_is_waited_out(tmp_path: Path) -> None:
         assert (r.clock.next_wake or 0) >= 299
         await r.clock.advance(500)
         await r.platform.requests(4)
+
+
+async def test_an_interval_begins_when_a_beat_is_sent(tmp_path: Path) -> None:
+    """A slow answer does not put off the next beat: else a platform that stood still would meet its whole fleet at once."""
+    release = anyio.Event()
+    async with rig(tmp_path, ok(), replace(ok(), release=release)) as r:
+        await r.platform.requests(2)
+        await r.next_beat()
+        await r.platform.requests(3)
+        await r.clock.advance(2)
+        release.set()
+        await r.until_idle()
+        assert r.clock.next_wake == 28
 
 
 async def test_a_network_change_does_not_wait_for_a_dead_request(tmp_path: Path) -> None:

@@ -229,7 +229,9 @@ class Heartbeat:
             self._journal_failed = False
             self._conditions.clear("disk_full")  # the applier raises it again where its own disk is full
         self._platform_holds = answer.held_beats
-        self._due = now + self.interval
+        # From the time it was sent. A platform that stood still answers everything that waited at one moment; counted from
+        # the answer, all those machines would beat at one moment again, interval after interval.
+        self._due = now + max(self.interval - held_for, 0.0)
         if self._platform_holds:
             # A platform that says it holds beats and does not must not be asked in a circle.
             brought = bool(received.new_ids) or held_for >= self.interval / 2
