@@ -130,18 +130,25 @@ class Bench:
         with self.machine() as machine:
             machine.daemon.start()
             machine.joined()
-            host = machine.host_id
             for n in range(count):
                 time.sleep(rng.uniform(0.9, 1.1))
-                self._platform.enqueue(self._key, host, "project.add", project(n))
+                self.enqueue(machine, n)
             eventually(lambda: machine.host()["pendingMutations"] == 0)
-            known = {str(m["id"]): m for m in self._platform.mutations(self._key, host)}
-            records = machine.daemon.mutations()
+            return self.waits(machine)
+
+    def waits(self, machine: Machine) -> tuple[list[float], list[float]]:
+        """Milliseconds from the queue to the file, and to the ack at the platform, of all that was queued for `machine`."""
+        known = {str(m["id"]): m for m in self._platform.mutations(self._key, machine.host_id)}
+        records = machine.daemon.mutations()
         assert {str(r["id"]) for r in records} == set(known)
         created = {name: moment(m, "createdAt") for name, m in known.items()}
         applied = [(moment(r, "settledAt") - created[str(r["id"])]) * 1e3 for r in records]
         acked = [(moment(m, "settledAt") - created[name]) * 1e3 for name, m in known.items()]
         return applied, acked
+
+    def enqueue(self, machine: Machine, number: int) -> None:
+        """Queue a project, another for each number."""
+        self._platform.enqueue(self._key, machine.host_id, "project.add", project(number))
 
     def start(self, *, plain: bool) -> float:
         """From the start of the process to the first accepted beat, milliseconds, on a machine that was never seen."""

@@ -46,13 +46,13 @@ class Gathered(Generic[K, V]):
 
     async def _answer(self, shared: list[tuple[K, asyncio.Future[V]]]) -> None:
         try:
-            answers = await self._ask([key for key, _ in shared])
+            answered = [*zip(shared, await self._ask([key for key, _ in shared]), strict=True)]
         except Exception as error:  # noqa: BLE001 - it is the callers', and is raised there
             for _, answer in shared:
                 if not answer.done():
                     answer.set_exception(_again(error))
             return
-        for (_, answer), value in zip(shared, answers, strict=True):
+        for (_, answer), value in answered:
             if not answer.done():
                 answer.set_result(value)
 
