@@ -21,18 +21,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "smoke"
 TESTS = ("tests/ops", "tests/settings", "tests/store", "tests/runtime", "tests/link", "tests/sessions")
+TOOLS = ("pipx", "uv")
 _SECONDS = 30.0
 
 
 def main() -> int:
+    found = {name: name if name in TOOLS else interpreter(name) for name in sys.argv[1:]}
     BUILD.mkdir(parents=True, exist_ok=True)
     subprocess.run([sys.executable, "packaging/artifacts.py", "python", "--dist", str(BUILD)], cwd=ROOT, check=True)
     (wheel,) = BUILD.glob("*.whl")
-    for subject in sys.argv[1:]:
-        if subject in ("pipx", "uv"):
-            print(f"{subject}: {by_tool(subject, wheel)}")
-        else:
-            print(f"{subject}: {on_python(interpreter(subject), wheel)}")
+    for name, subject in found.items():
+        print(f"{name}: {by_tool(subject, wheel) if name in TOOLS else on_python(subject, wheel)}", flush=True)
     return 0
 
 
