@@ -497,6 +497,25 @@ def test_an_outcome_that_could_not_be_written_is_written_by_the_next_run(machine
     assert applier.keeps()
 
 
+def test_what_an_earlier_run_did_is_not_done_again_after_a_save(machine: Machine) -> None:
+    """A person takes out what was added, the instant its outcome is written: it stays out."""
+    full = True
+
+    def step(name: str) -> None:
+        if full and name == "journal.settle_plan.commit":
+            raise sqlite3.OperationalError("database or disk is full")
+        if name == "journal.settle_plan.committed":
+            machine.save(START)
+
+    applier = machine.start(step)
+    machine.deliver(add("m1", "a"))
+    applier.run()
+    full = False
+    assert applier.run().settled == 1
+    assert machine.outcomes() == {"m1": "applied"}
+    assert machine.path.read_bytes() == START
+
+
 def test_the_last_good_file_is_what_was_applied(machine: Machine) -> None:
     """A start with a broken file goes by what this daemon itself has written, too."""
     applier = machine.start()

@@ -11,7 +11,7 @@ Power may fail after each line. What the next start finds tells where: see `reco
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
@@ -71,11 +71,14 @@ class Applier:
         records: list[MutationRecord] = []
         try:
             records = self._journal.pending("config")
+            waiting = len(records)
             for plan in self._journal.plans("planned"):
                 self._resolve(plan)  # of a run that was cut short by an I/O error
+                records = self._journal.pending("config")  # what it has settled is not to be applied again
             for _ in range(_TRIES):
                 try:
-                    return self._run(records)
+                    applied = self._run(records)
+                    return replace(applied, settled=applied.settled + waiting - len(records))
                 except ChangedUnderneath:
                     self._log.info("applier.file_changed_underneath", path=str(self._configuration.file.path))
             cause = "it is being saved all the time"
