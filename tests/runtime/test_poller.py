@@ -130,3 +130,20 @@ async def test_a_failure_is_waited_out(failure: JsonObject | DonmaiError) -> Non
         group.cancel_scope.cancel()
     least = 30.0 if isinstance(failure, PlatformRefused) else 5.0
     assert desk.polls[1] >= least
+
+
+@pytest.mark.parametrize(
+    "claimed",
+    [{"work": [{"prompt": "nameless"}]}, {"work": [], "claimedSessionIds": ["ses_1"]}],
+    ids=["unusable", "missing"],
+)
+async def test_a_claim_that_cannot_be_read_is_taken_all_the_same(claimed: JsonObject) -> None:
+    """Somebody has to give it back, or it is lost until it lapses."""
+    desk = Desk()
+    desk.answers = [claimed]
+    async with anyio.create_task_group() as group:
+        group.start_soon(desk.poller.run)
+        await anyio.wait_all_tasks_blocked()
+        group.cancel_scope.cancel()
+    (taken,) = desk.taken
+    assert len(taken.unusable) + len(taken.claimed_elsewhere) == 1
