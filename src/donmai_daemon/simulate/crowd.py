@@ -23,6 +23,8 @@ class Crowd:
         self._machines = {number: Machine(number, plan, around, token) for number in numbers}
         self._around = around
         self._registering = anyio.CapacityLimiter(plan.registering)
+        self._waiting = plan.machines
+        self._complete = anyio.Event()
         self._hosts: dict[int, str] = {}
         self._tell = tell
 
@@ -40,6 +42,10 @@ class Crowd:
     async def _run(self, machine: Machine) -> None:
         async with self._registering:
             self._hosts[machine.number] = await machine.join()
+        self._waiting -= 1
+        if not self._waiting:
+            self._complete.set()
+        await self._complete.wait()  # beats would only slow down the registration of the rest
         await machine.live()
 
     def _obey(self, order: Order) -> None:

@@ -26,7 +26,7 @@ class Plan:
     interval: float
     held: bool
     faults: Faults
-    registering: int = 8
+    registering: int = 16
 
 
 @dataclass(frozen=True, slots=True)
