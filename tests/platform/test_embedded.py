@@ -17,7 +17,7 @@ from donmai_daemon.platform.conditions import StoreUnavailable, StoreUnusable
 from donmai_daemon.platform.records.keys import KeyRecord
 from donmai_daemon.platform.store.sqlite.database import Database, Transaction
 from donmai_daemon.platform.store.sqlite.keys import SqliteKeys
-from donmai_daemon.platform.store.sqlite.sql import sections
+from donmai_daemon.platform.store.sqlite.sql import queries
 
 pytestmark = pytest.mark.anyio
 
@@ -150,8 +150,7 @@ def test_every_statement_is_used_and_compiles(tmp_path: Path) -> None:
     source = "".join(path.read_text("utf-8") for path in folder.glob("*.py"))
     Database.open(tmp_path, exclusive=True).close()
     connection = sqlite3.connect(tmp_path / "platform.db")
-    for file in ("keys.sql", "hosts.sql", "mutations.sql", "work.sql"):
-        for name, statement in sections(file).items():
-            assert f'"{name}"' in source, f"{name} is used nowhere"
-            connection.execute(f"EXPLAIN {statement}", dict.fromkeys(re.findall(r":(\w+)", statement)))
+    for name, statement in queries().items():
+        assert f'"{name}"' in source, f"{name} is used nowhere"
+        connection.execute(f"EXPLAIN {statement}", dict.fromkeys(re.findall(r":(\w+)", statement)))
     connection.close()

@@ -49,13 +49,12 @@ def test_sqlite_searches(tmp_path: Path) -> None:
     Database.open(tmp_path, exclusive=True).close()
     scans = {}
     with contextlib.closing(sqlite3.connect(tmp_path / FILE)) as connection:
-        for file in ("keys.sql", "hosts.sql", "mutations.sql", "work.sql"):
-            for name, statement in sqlite_sql.sections(file).items():
-                values = dict.fromkeys(re.findall(r":(\w+)", statement))
-                steps = [str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
-                found = [step for step in steps if re.match(r"SCAN (?!CONSTANT ROW|\(|\w+ VIRTUAL TABLE)", step)]
-                if found:
-                    scans[name] = found
+        for name, statement in sqlite_sql.queries().items():
+            values = dict.fromkeys(re.findall(r":(\w+)", statement))
+            steps = [str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+            found = [step for step in steps if re.match(r"SCAN (?!CONSTANT ROW|\(|\w+ VIRTUAL TABLE)", step)]
+            if found:
+                scans[name] = found
     assert set(scans) <= set(READ_ALL), scans
 
 
@@ -93,12 +92,11 @@ async def test_postgresql_searches(many_hosts: str) -> None:
     scans = {}
     with psycopg.connect(many_hosts, autocommit=True) as connection:
         connection.execute("SET plan_cache_mode = force_generic_plan")
-        for file in ("keys.sql", "hosts.sql", "mutations.sql"):
-            for name, statement in postgres_sql.sections(file).items():
-                plan = _generic_plan(connection, name, statement.decode())
-                found = [node for node in _nodes(plan) if _reads_all(node)]
-                if found:
-                    scans[name] = found
+        for name, statement in postgres_sql.queries().items():
+            plan = _generic_plan(connection, name, statement.decode())
+            found = [node for node in _nodes(plan) if _reads_all(node)]
+            if found:
+                scans[name] = found
     assert set(scans) <= set(READ_ALL), scans
 
 

@@ -17,7 +17,7 @@ from donmai_daemon.model.wire import HostStatus
 from donmai_daemon.store.database import Database, JournalTooNew, damaged_files
 from donmai_daemon.store.journal import AcceptedBeat, Journal
 from donmai_daemon.store.lock import StateLock
-from donmai_daemon.store.sql import sections
+from donmai_daemon.store.sql import queries
 
 NOW = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
 
@@ -236,7 +236,7 @@ def test_journal_is_private_and_durable(tmp_path: Path) -> None:
 def test_every_statement_is_valid(tmp_path: Path) -> None:
     """Every named statement compiles against the schema as migrated."""
     database = Database.open(tmp_path / "journal.sqlite3", NOW)
-    for name, text in sections("queries.sql").items():
+    for name, text in queries().items():
         plan = database._connection.execute(f"EXPLAIN {text}", _any_values(text)).fetchall()
         assert plan, name
 

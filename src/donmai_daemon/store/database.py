@@ -11,7 +11,7 @@ from pathlib import Path
 
 from donmai_daemon.errors import DonmaiError, JournalUnavailable
 from donmai_daemon.store.atomic import Step, fsync_directory, no_step
-from donmai_daemon.store.sql import query, sections
+from donmai_daemon.store.sql import queries, versions
 
 _ASIDE = ".damaged-"
 
@@ -71,16 +71,16 @@ class Database:
 
     def run(self, name: str, /, **values: object) -> int:
         """Execute the statement called `name`; the number of rows it changed. Inside a transaction."""
-        return self._connection.execute(query(name), values).rowcount
+        return self._connection.execute(queries()[name], values).rowcount
 
     def insert(self, name: str, /, **values: object) -> int:
         """Execute an INSERT; the new row's number."""
-        return self._connection.execute(query(name), values).lastrowid or 0
+        return self._connection.execute(queries()[name], values).lastrowid or 0
 
     def rows(self, name: str, /, **values: object) -> list[Mapping[str, str | int | None]]:
         """The rows of a SELECT. Raises `JournalUnavailable`."""
         try:
-            return [dict(row) for row in self._connection.execute(query(name), values)]
+            return [dict(row) for row in self._connection.execute(queries()[name], values)]
         except sqlite3.Error as error:
             raise JournalUnavailable(str(error), full=_full(error)) from error
 
@@ -118,15 +118,15 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
-    versions = sections("schema.sql")
+    known = versions()
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if version > len(versions):
+    if version > len(known):
         raise JournalTooNew(
-            f"the journal has schema version {version}, and this daemon knows {len(versions)}",
+            f"the journal has schema version {version}, and this daemon knows {len(known)}",
             hint="install the newer donmai-daemon again",
         )
-    for name in list(versions)[version:]:
-        connection.executescript(f"BEGIN;\n{versions[name]}\nPRAGMA user_version = {int(name)};\nCOMMIT;")
+    for name in list(known)[version:]:
+        connection.executescript(f"BEGIN;\n{known[name]}\nPRAGMA user_version = {int(name)};\nCOMMIT;")
 
 
 def _full(error: sqlite3.Error) -> bool:

@@ -1,31 +1,17 @@
-"""The journal's SQL, by name.
-
-`schema.sql` holds the schema, one section a version; `queries.sql` holds every statement. A section begins with a
-line `-- name: <name>`, and the comment lines under it describe it.
-"""
+"""The journal's SQL, by name: `schema.sql` holds the schema, one section a version; `queries.sql` every statement."""
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.resources import files
-from types import MappingProxyType
+from collections.abc import Mapping
 
-_MARK = "-- name:"
+from donmai_daemon.sql import sections
 
 
-@cache
-def sections(file: str) -> MappingProxyType[str, str]:
-    """Name → SQL of one file in this package, in file order."""
-    found: dict[str, list[str]] = {}
-    lines: list[str] = []
-    for line in files(__name__).joinpath(file).read_text("utf-8").splitlines():
-        if line.startswith(_MARK):
-            lines = found.setdefault(line.removeprefix(_MARK).strip(), [])
-        elif not line.startswith("--"):
-            lines.append(line)
-    return MappingProxyType({name: "\n".join(body).strip() for name, body in found.items()})
+def versions() -> Mapping[str, str]:
+    """The schema: version → what makes it of the one before."""
+    return sections(__name__, "schema.sql")
 
 
-def query(name: str) -> str:
-    """The statement called `name`."""
-    return sections("queries.sql")[name]
+def queries() -> Mapping[str, str]:
+    """Every statement, by name."""
+    return sections(__name__, "queries.sql")

@@ -14,7 +14,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRe
 from donmai_daemon.model.secret import Secret
 from donmai_daemon.platform.conditions import StoreUnavailable, StoreUnusable
 from donmai_daemon.platform.store.codec import Row
-from donmai_daemon.platform.store.scaled.sql import query, sections
+from donmai_daemon.platform.store.scaled.sql import queries, versions
 
 T = TypeVar("T")
 Connection: TypeAlias = psycopg.AsyncConnection[DictRow]
@@ -44,13 +44,13 @@ class Transaction:
 
     async def run(self, name: str, /, **values: object) -> int:
         """Execute the statement called `name`; the number of rows it changed."""
-        return (await self._connection.execute(query(name), _storable(values))).rowcount
+        return (await self._connection.execute(queries()[name], _storable(values))).rowcount
 
     async def rows(self, name: str, /, **values: object) -> list[Row]:
-        return [*await (await self._connection.execute(query(name), _storable(values))).fetchall()]
+        return [*await (await self._connection.execute(queries()[name], _storable(values))).fetchall()]
 
     async def row(self, name: str, /, **values: object) -> Row | None:
-        return await (await self._connection.execute(query(name), _storable(values))).fetchone()
+        return await (await self._connection.execute(queries()[name], _storable(values))).fetchone()
 
     async def audit(self, subject: str, at: int, by: str, came_from: str | None, went_to: str) -> None:
         """One row of the audit trail."""
@@ -153,19 +153,19 @@ async def _migrate(url: Secret) -> None:
         url.reveal(), autocommit=True, connect_timeout=3, application_name="donmai-platform"
     )
     async with connection:
-        versions = sections("schema.sql")
+        known = versions()
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_MIGRATION_LOCK])
             await connection.execute("CREATE TABLE IF NOT EXISTS donmai_schema (version INTEGER NOT NULL)")
             found = await (await connection.execute("SELECT max(version) FROM donmai_schema")).fetchone()
             version = int(found[0] or 0) if found else 0
-            if version > len(versions):
+            if version > len(known):
                 raise StoreUnusable(
-                    f"the database has schema version {version}, and this platform knows {len(versions)}",
+                    f"the database has schema version {version}, and this platform knows {len(known)}",
                     hint="install the newer donmai-daemon again",
                 )
-            for name in list(versions)[version:]:
-                await connection.execute(versions[name])
+            for name in list(known)[version:]:
+                await connection.execute(known[name])
                 await connection.execute("INSERT INTO donmai_schema (version) VALUES (%s)", [int(name)])
 
 

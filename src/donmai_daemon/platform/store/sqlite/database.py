@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -11,7 +12,7 @@ from typing import TypeVar
 
 from donmai_daemon.platform.conditions import StoreUnavailable, StoreUnusable
 from donmai_daemon.platform.store.codec import Row
-from donmai_daemon.platform.store.sqlite.sql import query, sections
+from donmai_daemon.platform.store.sqlite.sql import queries, versions
 from donmai_daemon.platform.store.sqlite.writer import Writer
 
 T = TypeVar("T")
@@ -21,22 +22,26 @@ _WRITER_WAITS_MS = 5000
 _READER_WAITS_MS = 250
 
 
-class Transaction:
-    """The statements of one transaction. Only ever seen by functions that the writer runs."""
+class Statements:
+    """The statements on a connection, by name."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     def run(self, name: str, /, **values: object) -> int:
         """Execute the statement called `name`; the number of rows it changed."""
-        return self._connection.execute(query(name), values).rowcount
+        return self._connection.execute(queries()[name], values).rowcount
 
     def rows(self, name: str, /, **values: object) -> list[Row]:
-        return [dict(row) for row in self._connection.execute(query(name), values)]
+        return [dict(row) for row in self._connection.execute(queries()[name], values)]
 
     def row(self, name: str, /, **values: object) -> Row | None:
-        found = self._connection.execute(query(name), values).fetchone()
+        found = self._connection.execute(queries()[name], values).fetchone()
         return None if found is None else dict(found)
+
+
+class Transaction(Statements):
+    """The statements of one transaction. Only ever seen by functions that the writer runs."""
 
     def audit(self, subject: str, at: int, by: str, came_from: str | None, went_to: str) -> None:
         """One row of the audit trail."""
@@ -51,10 +56,12 @@ class Database:
     WAL mode no writer makes them wait.
     """
 
-    def __init__(self, path: Path, lock: int | None) -> None:
-        self._lock = lock
+    def __init__(self, path: Path, held: contextlib.ExitStack) -> None:
+        """`held` is closed last."""
+        self._held = held
         self._reader = _connect(path, _READER_WAITS_MS)
         self._reader.execute("PRAGMA query_only = ON")
+        self._reading = Statements(self._reader)
         self._writer = Writer(_connect(path, _WRITER_WAITS_MS))
 
     @classmethod
@@ -64,30 +71,22 @@ class Database:
         `exclusive` is for `serve`: what beats say is kept in its memory, so there can be one at a time; other
         processes may write beside it. Raises `StoreUnusable`.
         """
-        lock = None
-        try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if exclusive:
-                lock = os.open(directory / "platform.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path = directory / FILE
-            # Made before SQLite makes it, so that there is no instant at which others can open it.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            _prepare(path)
-            return cls(path, lock)
-        except BlockingIOError as error:
-            os.close(lock or 0)
-            raise StoreUnusable(
-                f"another donmai platform serves from {directory}", hint="end it, or name another --data-dir"
-            ) from error
-        except (OSError, sqlite3.Error) as error:
-            if lock is not None:
-                os.close(lock)
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise StoreUnusable(
-                f"{directory / FILE} cannot be opened: {reason}",
-                hint="--data-dir names a directory that belongs to the user who serves",
-            ) from error
+        with contextlib.ExitStack() as held:
+            try:
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                if exclusive:
+                    held.callback(os.close, _lock(directory))
+                path = directory / FILE
+                # Made before SQLite makes it, so that there is no instant at which others can open it.
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                _prepare(path)
+                return cls(path, held.pop_all())
+            except (OSError, sqlite3.Error) as error:
+                reason = error.strerror if isinstance(error, OSError) else error
+                raise StoreUnusable(
+                    f"{directory / FILE} cannot be opened: {reason}",
+                    hint="--data-dir names a directory that belongs to the user who serves",
+                ) from error
 
     async def write(self, function: Callable[[Transaction], T]) -> T:
         """What `function` returns, once it is on disk. Raises `StoreUnavailable`; nothing was recorded then."""
@@ -96,24 +95,35 @@ class Database:
     def rows(self, name: str, /, **values: object) -> list[Row]:
         """The rows of a SELECT. Raises `StoreUnavailable`."""
         try:
-            return [dict(row) for row in self._reader.execute(query(name), values)]
+            return self._reading.rows(name, **values)
         except sqlite3.Error as error:
             raise StoreUnavailable(str(error)) from error
 
     def row(self, name: str, /, **values: object) -> Row | None:
         """The first row of a SELECT. Raises `StoreUnavailable`."""
         try:
-            found = self._reader.execute(query(name), values).fetchone()
+            return self._reading.row(name, **values)
         except sqlite3.Error as error:
             raise StoreUnavailable(str(error)) from error
-        return None if found is None else dict(found)
 
     def close(self) -> None:
         """Do what waits, then close. Blocking."""
         self._writer.close()
         self._reader.close()
-        if self._lock is not None:
-            os.close(self._lock)
+        self._held.close()
+
+
+def _lock(directory: Path) -> int:
+    """The lock of the one process that serves from `directory`. Raises `StoreUnusable` where another one has it."""
+    lock = os.open(directory / "platform.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise StoreUnusable(
+            f"another donmai platform serves from {directory}", hint="end it, or name another --data-dir"
+        ) from error
+    return lock
 
 
 def _connect(path: Path, busy_ms: int) -> sqlite3.Connection:
@@ -132,16 +142,16 @@ def _prepare(path: Path) -> None:
     connection = _connect(path, _WRITER_WAITS_MS)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        versions = sections("schema.sql")
+        known = versions()
         connection.execute("BEGIN IMMEDIATE")
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-        if version > len(versions):
+        if version > len(known):
             raise StoreUnusable(
-                f"{path} has schema version {version}, and this platform knows {len(versions)}",
+                f"{path} has schema version {version}, and this platform knows {len(known)}",
                 hint="install the newer donmai-daemon again",
             )
-        for name in list(versions)[version:]:
-            for statement in _statements(versions[name]):
+        for name in list(known)[version:]:
+            for statement in _statements(known[name]):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {int(name)}")
         connection.execute("COMMIT")

@@ -1,36 +1,31 @@
-"""The scaled store's SQL, by name; written as the embedded store's is.
+"""The scaled store's SQL, by name: `schema.sql` holds the schema, one section a version; `queries.sql` what is not shared.
 
-`schema.sql` holds the schema, one section a version; the other files hold every statement. A section begins with a
-line `-- name: <name>`, and the comment lines under it describe it.
+Written as SQLite's is, and handed out as psycopg takes it: in bytes, with parameters `%(name)s`.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from types import MappingProxyType
 
-_MARK = "-- name:"
-_STATEMENTS = ("keys.sql", "hosts.sql", "mutations.sql")
+from donmai_daemon.platform.store.sql import shared
+from donmai_daemon.sql import sections
+
+_PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
+"""Not the second colon of a cast, nor one before a quote."""
 
 
 @cache
-def sections(file: str) -> MappingProxyType[str, bytes]:
-    """Name → SQL of one file in this package, in file order; as bytes, which psycopg takes as they are."""
-    found: dict[str, list[str]] = {}
-    lines: list[str] = []
-    for line in files(__name__).joinpath(file).read_text("utf-8").splitlines():
-        if line.startswith(_MARK):
-            lines = found.setdefault(line.removeprefix(_MARK).strip(), [])
-        elif not line.startswith("--"):
-            lines.append(line)
-    return MappingProxyType({name: "\n".join(body).strip().encode() for name, body in found.items()})
+def versions() -> Mapping[str, bytes]:
+    """The schema: version → what makes it of the one before."""
+    found = sections(__name__, "schema.sql")
+    return MappingProxyType({version: text.encode() for version, text in found.items()})
 
 
 @cache
-def query(name: str) -> bytes:
-    """The statement called `name`."""
-    for file in _STATEMENTS:
-        if name in sections(file):
-            return sections(file)[name]
-    raise KeyError(name)
+def queries() -> Mapping[str, bytes]:
+    """Every statement, by name."""
+    found = {**shared(), **sections(__name__, "queries.sql")}
+    return MappingProxyType({name: _PARAMETER.sub(r"%(\1)s", text).encode() for name, text in found.items()})

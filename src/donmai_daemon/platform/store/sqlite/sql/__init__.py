@@ -1,36 +1,21 @@
-"""The embedded store's SQL, by name.
-
-`schema.sql` holds the schema, one section a version; the other files hold every statement. A section begins with a
-line `-- name: <name>`, and the comment lines under it describe it.
-"""
+"""The embedded store's SQL, by name: `schema.sql` holds the schema, one section a version; the others what is not shared."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from types import MappingProxyType
 
-_MARK = "-- name:"
-_STATEMENTS = ("keys.sql", "hosts.sql", "mutations.sql", "work.sql")
+from donmai_daemon.platform.store.sql import shared
+from donmai_daemon.sql import sections
+
+
+def versions() -> Mapping[str, str]:
+    """The schema: version → what makes it of the one before."""
+    return sections(__name__, "schema.sql")
 
 
 @cache
-def sections(file: str) -> MappingProxyType[str, str]:
-    """Name → SQL of one file in this package, in file order."""
-    found: dict[str, list[str]] = {}
-    lines: list[str] = []
-    for line in files(__name__).joinpath(file).read_text("utf-8").splitlines():
-        if line.startswith(_MARK):
-            lines = found.setdefault(line.removeprefix(_MARK).strip(), [])
-        elif not line.startswith("--"):
-            lines.append(line)
-    return MappingProxyType({name: "\n".join(body).strip() for name, body in found.items()})
-
-
-@cache
-def query(name: str) -> str:
-    """The statement called `name`."""
-    for file in _STATEMENTS:
-        if name in sections(file):
-            return sections(file)[name]
-    raise KeyError(name)
+def queries() -> Mapping[str, str]:
+    """Every statement, by name."""
+    return MappingProxyType({**shared(), **sections(__name__, "queries.sql", "work.sql")})

@@ -9,7 +9,7 @@ SELECT * FROM keys WHERE digest = :digest AND revoked_at IS NULL
 SELECT * FROM keys WHERE id = :id
 
 -- name: list_keys
-SELECT * FROM keys WHERE :org_id IS NULL OR org_id = :org_id ORDER BY created_at, id
+SELECT * FROM keys WHERE CAST(:org_id AS TEXT) IS NULL OR org_id = :org_id ORDER BY created_at, id
 
 -- name: revoke_key
 UPDATE keys SET revoked_at = :at WHERE id = :id AND revoked_at IS NULL

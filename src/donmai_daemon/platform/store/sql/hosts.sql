@@ -18,8 +18,8 @@ WHERE id = :host_id
 INSERT INTO workers (id, host_id, key_id, registered_at) VALUES (:worker_id, :host_id, :key_id, :at)
 
 -- name: worker
-SELECT w.id, w.host_id, w.key_id, h.org_id, h.worker_id = w.id AND h.removed_at IS NULL AS current,
-    k.revoked_at IS NOT NULL AS key_revoked
+SELECT w.id, w.host_id, w.key_id, h.org_id, (h.worker_id = w.id AND h.removed_at IS NULL) AS current,
+    (k.revoked_at IS NOT NULL) AS key_revoked
 FROM workers w JOIN hosts h ON h.id = w.host_id LEFT JOIN keys k ON k.id = w.key_id
 WHERE w.id = :id
 
@@ -31,7 +31,7 @@ FROM hosts h WHERE h.id = :id AND h.removed_at IS NULL
 -- name: hosts
 SELECT h.*, (SELECT count(*) FROM mutations m WHERE m.host_id = h.id AND m.status IN ('pending', 'delivered'))
     AS open_mutations
-FROM hosts h WHERE h.id > :after AND h.removed_at IS NULL AND (:org_id IS NULL OR h.org_id = :org_id)
+FROM hosts h WHERE h.id > :after AND h.removed_at IS NULL AND (CAST(:org_id AS TEXT) IS NULL OR h.org_id = :org_id)
 ORDER BY h.id LIMIT :limit
 
 -- name: set_host_status
@@ -49,19 +49,3 @@ WHERE worker_id = :worker_id AND removed_at IS NULL
 
 -- name: admission
 SELECT admission_digest, admission FROM hosts WHERE id = :id
-
--- name: all_liveness
-SELECT host_id, beat FROM liveness
-
--- name: put_liveness
-INSERT INTO liveness (host_id, beat) VALUES (:host_id, :beat)
-ON CONFLICT (host_id) DO UPDATE SET beat = excluded.beat
-
--- name: census
--- From indexes alone: what the tables hold does not matter, and what is settled neither.
-SELECT
-    (SELECT count(*) FROM hosts INDEXED BY hosts_by_machine WHERE removed_at IS NULL) AS hosts,
-    (SELECT count(*) FROM mutations WHERE status = 'pending') AS pending,
-    (SELECT count(*) FROM mutations WHERE status = 'delivered') AS delivered,
-    (SELECT coalesce(sum(length), 0) FROM queues) AS queued,
-    (SELECT count(*) FROM sessions WHERE lease_until IS NOT NULL) AS claimed
