@@ -57,7 +57,9 @@ def on_python(python: str, wheel: Path) -> str:
     own = str(place / "bin" / "python")
     pip = (sys.executable, "-m", "pip", "--python", own, "install", "--quiet")
     run(*pip, str(wheel))
-    change_arrives([own, "-W", "error", "-P", "-m", "donmai_daemon"])
+    donmai = [own, "-W", "error", "-P", "-m", "donmai_daemon"]
+    change_arrives(donmai)
+    dev_runs(donmai)
     run(*pip, "pytest>=9", "pytest-timeout", "hypothesis")
     # A test that ends a process in the middle leaves its database open, which Python 3.13 warns of.
     run(own, "-m", "pytest", "-m", "not slow", "-W", "ignore::pytest.PytestUnraisableExceptionWarning", *TESTS)
@@ -132,6 +134,17 @@ def change_arrives(donmai: Sequence[str]) -> None:
                 until(lambda: '"ready"' in run(*donmai, "host", "status", "--json", environ=environ))
 
 
+def dev_runs(donmai: Sequence[str]) -> None:
+    """`donmai dev` needs nothing but the plain install: its daemon is ready, and both are ended in order."""
+    with tempfile.TemporaryDirectory(prefix="donmai-smoke-") as home:
+        environ = {"PATH": os.environ["PATH"], "HOME": home}
+        status = ("host", "status", "--state-dir", f"{home}/dev/state", "--json")
+        dev = ("dev", "--dir", f"{home}/dev", "--port", "0", "--platform-port", "0")
+        with running([*donmai, *dev], environ):
+            until(lambda: attempt(*donmai, *status, environ=environ))
+            until(lambda: json.loads(run(*donmai, *status, environ=environ))["heartbeat"]["lastAcceptedAt"])
+
+
 @contextmanager
 def running(argv: Sequence[str], environ: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
     """A process that must end with 0 when it is told to."""
@@ -147,7 +160,7 @@ def running(argv: Sequence[str], environ: Mapping[str, str]) -> Iterator[subproc
             print(process.communicate()[1], file=sys.stderr)
 
 
-def until(true: Callable[[], bool]) -> None:
+def until(true: Callable[[], object]) -> None:
     end = time.monotonic() + _SECONDS
     while not true():
         assert time.monotonic() < end, "not in time"
