@@ -62,6 +62,7 @@ def test_check_of_a_syntax_error(tmp_path: Path) -> None:
     code, _, err = config(tmp_path, "check", "[capacity]\nmax_sessions = \n")
     assert code == 1
     assert err.startswith(f"error: {tmp_path}/daemon.toml: line 2, column ")
+    assert err.endswith("\nhint: correct it there; until then the daemon goes by the last good configuration\n")
 
 
 def test_check_sees_the_environment(tmp_path: Path) -> None:

@@ -56,6 +56,9 @@ def test_a_broken_file(machine: Machine, save: Callable[[Path, str], None]) -> N
     assert reload.code == 1
     assert reload.err.startswith("error: ")
     assert where in reload.err
+    remove = daemon.host("project", "remove", "nobody")
+    assert remove.code == 1
+    assert f" is queued and not applied yet: 2 changes wait for the file: {where}" in remove.err
 
     save(daemon.file, good + "\n# repaired\n")
     assert machine.settled(parked)["status"] == "applied"

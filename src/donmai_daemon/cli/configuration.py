@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from donmai_daemon.model.json import Json, JsonObject
 
 
+_MEANWHILE = "correct it there; until then the daemon goes by the last good configuration"
+
+
 class Reading(NamedTuple):
     """The file that is meant, and what it says. `exists` is False where the daemon would start from defaults."""
 
@@ -99,7 +102,7 @@ def show(arguments: Namespace, console: Console) -> int:
 
 def in_file(path: Path, error: ConfigInvalid) -> DonmaiError:
     """The error for a reader who has to be told which file it is about."""
-    return DonmaiError(f"{path}: {error.message}", hint=error.hint)
+    return DonmaiError(f"{path}: {error.message}", hint=error.hint or _MEANWHILE)
 
 
 def verdict(path: Path, error: ConfigInvalid) -> JsonObject:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from donmai_daemon.model.json import Json, JsonObject
 
 SETTLE_SECONDS = 10.0
+PARKED_SECONDS = 1.0
+"""After this long the daemon is asked what stands in the way; there may be nothing, and then the change is waited for."""
 _GAPS = (0.02, 0.05, 0.1, 0.25)
 
 
@@ -40,13 +42,16 @@ def make(client: ControlClient, op: str, params: Mapping[str, Json]) -> JsonObje
     body: JsonObject = {"op": op, "params": dict(params)}
     record = client.post("/api/daemon/mutations", body)
     identifier = text_or_none(record, "id") or ""
-    deadline = time.monotonic() + SETTLE_SECONDS
+    began = time.monotonic()
     gaps = iter(_GAPS)
     gap = 0.0
     while record.get("state") != "settled":
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        parked = _parked(client) if waited > PARKED_SECONDS else None
+        if parked or waited > SETTLE_SECONDS:
             raise DonmaiError(
-                f"{identifier} is queued and not applied yet", hint=f"see: donmai host mutations show {identifier}"
+                clean(f"{identifier} is queued and not applied yet{f': {parked}' if parked else ''}"),
+                hint=f"it is applied as soon as that can be; see: donmai host mutations show {identifier}",
             )
         gap = next(gaps, gap)
         time.sleep(gap)
@@ -54,6 +59,15 @@ def make(client: ControlClient, op: str, params: Mapping[str, Json]) -> JsonObje
     if record.get("outcome") != "applied":
         raise DonmaiError(clean(text_or_none(record, "error") or "it failed, and no reason was given"))
     return record
+
+
+def _parked(client: ControlClient) -> str | None:
+    """Why the daemon cannot write its configuration file now; None where nothing is known against it."""
+    conditions = client.get("/api/daemon/status").get("conditions")
+    for condition in conditions if isinstance(conditions, list) else ():
+        if isinstance(condition, dict) and condition.get("code") == "mutation_parked":
+            return text_or_none(condition, "message")
+    return None
 
 
 def told(console: Console, record: Mapping[str, Json], sentence: str, *, as_json: bool) -> None:

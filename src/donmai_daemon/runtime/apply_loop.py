@@ -102,9 +102,8 @@ class ApplyLoop:
         else:
             self._conditions.clear("disk_full")
         if problem is not None and applied.waiting:
-            self._conditions.set(
-                "mutation_parked", "warning", f"{applied.waiting} configuration changes wait: {problem.message}"
-            )
+            changes = "1 change waits" if applied.waiting == 1 else f"{applied.waiting} changes wait"
+            self._conditions.set("mutation_parked", "warning", f"{changes} for the file: {problem.message}")
         else:
             self._conditions.clear("mutation_parked")
         if applied.internal_errors:
