@@ -9,7 +9,10 @@ import subprocess
 from pathlib import Path
 
 import psutil
+from tests.support.platform import PlatformProcess
 from tests.support.simulate import COMMAND, environment, simulated
+
+import donmai_daemon
 
 
 def test_another_machine(tmp_path: Path) -> None:
@@ -34,6 +37,14 @@ def test_no_key_to_order_with(tmp_path: Path) -> None:
     )
     assert run.code == 2
     assert "DONMAI_API_KEY" in run.errors
+
+
+def test_a_key_that_is_not_good(tmp_path: Path) -> None:
+    """Where the first machine is refused the rest is not tried, and the refusal is told."""
+    with PlatformProcess.embedded(tmp_path / "platform") as platform:
+        run = simulated(environment(tmp_path, DONMAI_DAEMON_TOKEN="rsk_live_0"), "--url", platform.url)
+    assert run.code == 1
+    assert "status 401" in run.errors
 
 
 def test_url_and_store(tmp_path: Path) -> None:
@@ -81,3 +92,14 @@ def test_interrupted(tmp_path: Path) -> None:
     assert report["figures"]["beats"] > 10
     assert not any(child.is_running() for child in children)
     assert list(tmp_path.glob("donmai-simulate-*")) == []
+
+
+def test_only_the_command_knows_it() -> None:
+    """Neither the daemon nor the platform imports the simulator."""
+    package = Path(donmai_daemon.__file__).parent
+    users = {
+        str(module.relative_to(package))
+        for module in package.rglob("*.py")
+        if "donmai_daemon.simulate" in module.read_text("utf-8")
+    }
+    assert all(user.startswith(("simulate/", "cli/simulate")) for user in users), users

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from donmai_daemon.cli.child import die_with_parent, how_it_ended
+from donmai_daemon.cli.dev_directory import child_environment
 from donmai_daemon.errors import DonmaiError
 from donmai_daemon.link.credentials import TOKEN_VARIABLE
 from donmai_daemon.simulate.messages import ORDER, PLAN, TICK, Order, Plan, Tick
@@ -76,7 +77,7 @@ class Fleet:
 
     def __init__(self, plans: Sequence[Plan], token: Secret, environ: Mapping[str, str]) -> None:
         self._plans = plans
-        self._environ = {**environ, TOKEN_VARIABLE: token.reveal()}
+        self._environ = {**child_environment(environ), TOKEN_VARIABLE: token.reveal()}
         self._inputs: dict[int, asyncio.StreamWriter] = {}
         self._down: dict[int, int] = {}
         self._changed = anyio.Event()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import sys
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from donmai_daemon.cli.console import ReaderGone
 from donmai_daemon.cli.simulate_output import show
 from donmai_daemon.cli.simulate_platform import platform
 from donmai_daemon.cli.simulate_processes import Fleet, allow_descriptors, default_processes
@@ -31,6 +31,8 @@ from donmai_daemon.simulate.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+    from anyio.abc import TaskGroup
 
     from donmai_daemon.cli.console import Console
     from donmai_daemon.cli.simulate_platform import Target
@@ -65,7 +67,7 @@ async def _play(arguments: Namespace, processes: int, report: Report, console: C
         tasks.start_soon(_interrupt, tasks.cancel_scope, report)
         try:
             async with platform(arguments, console) as target:
-                await _play_before(target, arguments, processes, report, console)
+                await _play_before(target, arguments, processes, report, console, tasks)
         except DonmaiError as error:  # raised in here it would come out in a group
             failures.append(error)
         tasks.cancel_scope.cancel()
@@ -74,10 +76,16 @@ async def _play(arguments: Namespace, processes: int, report: Report, console: C
 
 
 async def _play_before(
-    target: Target, arguments: Namespace, processes: int, report: Report, console: Console
+    target: Target,
+    arguments: Namespace,
+    processes: int,
+    report: Report,
+    console: Console,
+    tasks: TaskGroup,
 ) -> None:
+    """Raise the machines before `target`; `tasks` ends soon after this does."""
     plans = _plans(target.url, arguments, processes)
-    fleet, ledger = Fleet(plans, target.worker, os.environ), Ledger()
+    fleet, ledger = Fleet(plans, target.worker, console.environ), Ledger()
     around = Surroundings(address_of(PlatformLink(url=target.url), {}), Faults())
     sizes = Sizes(arguments.interval, arguments.measure, arguments.outage, arguments.share, arguments.queued)
     scenario = SCENARIOS[arguments.scenario]()
@@ -93,12 +101,11 @@ async def _play_before(
         stage = Stage(target, fleet, orders, ledger, report, sizes, plans[0], clock, clock.monotonic())
         played = False
         try:
-            async with fleet.run(), anyio.create_task_group() as tasks:
+            async with fleet.run():
                 tasks.start_soon(_progress, stage, console)
                 await stage.assemble()
                 await scenario.play(stage)
                 played = True
-                tasks.cancel_scope.cancel()
         finally:
             report.requests = stage.requests.by_second(stage.began, stage.now())
             if played:
@@ -144,7 +151,10 @@ async def _progress(stage: Stage, console: Console) -> None:
         rate = stage.requests.rate(now - _PROGRESS_SECONDS - 1, now - 1)  # what is younger may not be told yet
         waiting = "registering" if len(fleet.hosts) < fleet.machines else "settling"
         what = stage.report.marks[-1][1] if stage.report.marks else waiting
-        console.note(
-            f"{now - stage.began:6.0f} s  {what:<11}  {len(fleet.hosts):,} of {fleet.machines:,} registered  "
-            f"{rate:,.1f} requests/s  {fleet.down:,} down"
-        )
+        try:
+            console.note(
+                f"{now - stage.began:6.0f} s  {what:<11}  {len(fleet.hosts):,} of {fleet.machines:,} registered  "
+                f"{rate:,.1f} requests/s  {fleet.down:,} down"
+            )
+        except ReaderGone:
+            return  # the report may still be wanted

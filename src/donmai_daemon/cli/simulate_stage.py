@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _REGISTRATIONS_PER_SECOND = 10  # slower than this is not slow, but stuck
 _PATIENCE = 60.0
+_REFUSED = {"status 401", "status 403"}  # of a key that is not good: nobody will do better
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,17 @@ class Stage:
 
     async def assemble(self) -> None:
         """Every machine registered, and one interval later, when each has had its first beat."""
-        wanted = self.fleet.machines
-        patience = _PATIENCE + wanted / _REGISTRATIONS_PER_SECOND
-        if not await self.fleet.until(lambda: len(self.fleet.hosts) == wanted, patience):
+        fleet, wanted = self.fleet, self.fleet.machines
+
+        def over() -> bool:
+            return len(fleet.hosts) == wanted or not _REFUSED.isdisjoint(fleet.tally.failures)
+
+        await fleet.until(over, _PATIENCE + wanted / _REGISTRATIONS_PER_SECOND)
+        if len(fleet.hosts) < wanted:
+            missed = sum(fleet.tally.missed.values())
             raise DonmaiError(
-                f"of {wanted} machines {len(self.fleet.hosts)} could register: {self.reasons(self.fleet.tally)}"
+                f"of {wanted} machines {len(fleet.hosts)} could register; failed: "
+                f"{self.reasons(fleet.tally)}; not connected: {missed} times"
             )
         self.sizes = replace(self.sizes, interval=self.fleet.interval)
         self.report.interval = self.fleet.interval
