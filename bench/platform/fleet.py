@@ -68,13 +68,13 @@ def introduce(options: Sequence[str], known: Sequence[Known], *, waiting: bool =
     if isinstance(location, Directory):
         with contextlib.closing(sqlite3.connect(location.path / FILE)) as connection, connection:
             for name, rows in _rows(known, waiting):
-                connection.executemany(sqlite_sql.query(name), rows)
+                connection.executemany(sqlite_sql.queries()[name], rows)
             beats = ({"host_id": one.host_id, "beat": stored_liveness(_liveness(one))} for one in known)
-            connection.executemany(sqlite_sql.query("put_liveness"), beats)
+            connection.executemany(sqlite_sql.queries()["put_liveness"], beats)
         return
     with psycopg.connect(location.database_url.reveal()) as server, server.cursor() as cursor:
         for name, rows in _rows(known, waiting):
-            cursor.executemany(postgres_sql.query(name), rows)
+            cursor.executemany(postgres_sql.queries()[name], rows)
         server.commit()
         server.autocommit = True
         server.execute("ANALYZE")

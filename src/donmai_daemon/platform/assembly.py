@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 
 from donmai_daemon.clock import Clock
 from donmai_daemon.platform.http.admin_routes import AdminRoutes
-from donmai_daemon.platform.http.app import build_app
+from donmai_daemon.platform.http.app import App
 from donmai_daemon.platform.http.credentials import Credentials
 from donmai_daemon.platform.http.fleet import Fleet
 from donmai_daemon.platform.http.limits import RateLimiter
@@ -71,4 +71,4 @@ def assemble(store: Store, wakeups: LocalWakeups, settings: ServeSettings, clock
         *AdminRoutes(credentials, mutations, hosts, keys).endpoints(),
     )
     endpoints += tuple(MetaRoutes(store, metrics, Fleet(hosts, clock.monotonic)).endpoints(endpoints))
-    return Platform(build_app(endpoints, names, metrics), beats, dispatch, tokens)
+    return Platform(App(endpoints, names, metrics), beats, dispatch, tokens)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl
 
 import structlog
-from starlette.routing import BaseRoute, Route, Router
+from starlette.routing import compile_path
 from starlette.types import Message, Receive, Scope, Send
 
 from donmai_daemon.platform.conditions import (
@@ -38,8 +38,8 @@ class Resource:
         self._log = structlog.get_logger("platform.http")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        given = headers.get("x-request-id", "")
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = given if _REQUEST_ID.fullmatch(given) else self._names.new("req")
         structlog.contextvars.bind_contextvars(request=request_id)
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
@@ -67,37 +67,45 @@ class Resource:
             await _send(send, reply, request_id)
 
 
-def build_app(endpoints: Sequence[Endpoint], names: Names, metrics: Metrics) -> Router:
+class App:
     """The application of `endpoints`; where two paths match, the one that comes first has it."""
-    paths: dict[str, dict[str, Endpoint]] = {}
-    for endpoint in endpoints:
-        paths.setdefault(endpoint.path, {})[endpoint.method] = endpoint
-    routes: list[BaseRoute] = [Route(path, Resource(methods, names, metrics)) for path, methods in paths.items()]
 
-    async def no_route(scope: Scope, _receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            metrics.unrouted(404)
-            await _send(send, _error(404, "no such route"), names.new("req"))
+    def __init__(self, endpoints: Sequence[Endpoint], names: Names, metrics: Metrics) -> None:
+        paths: dict[str, dict[str, Endpoint]] = {}
+        for endpoint in endpoints:
+            paths.setdefault(endpoint.path, {})[endpoint.method] = endpoint
+        self._resources = [
+            (compile_path(path)[0], Resource(methods, names, metrics)) for path, methods in paths.items()
+        ]
+        self._names = names
+        self._metrics = metrics
 
-    return Router(routes=routes, redirect_slashes=False, default=no_route)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        for path, resource in self._resources:
+            if (matched := path.fullmatch(scope["path"])) is not None:
+                scope["path_params"] = matched.groupdict()
+                await resource(scope, receive, send)
+                return
+        self._metrics.unrouted(404)
+        await _send(send, _error(404, "no such route"), self._names.new("req"))
 
 
-def _call(scope: Scope, headers: Mapping[str, str], raw: bytes, request_id: str) -> Call:
+def _call(scope: Scope, headers: Mapping[bytes, bytes], raw: bytes, request_id: str) -> Call:
     query = scope["query_string"]
     return Call(
         method=scope["method"],
         path=scope["path_params"],
         query=dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)) if query else {},
-        headers=headers,
-        bearer=bearer_of(headers.get("authorization")),
+        prefer=headers.get(b"prefer", b"").decode("latin-1"),
+        bearer=bearer_of(headers.get(b"authorization", b"").decode("latin-1")),
         raw_body=raw,
         request_id=request_id,
         departure=scope["extensions"][DEPARTURE]["of"],
     )
 
 
-async def _read_body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
-    length = headers.get("content-length", "")
+async def _read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
+    length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > limit:
         raise BodyTooLarge(limit)
     pieces: list[bytes] = []

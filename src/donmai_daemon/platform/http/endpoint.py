@@ -24,12 +24,15 @@ MAX_NESTING = 64
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request. `bearer` is the credential, None without one; `departure` is the client's."""
+    """One request. `bearer` is the credential, None without one; `prefer` is the header, "" without it.
+
+    `departure` is the client's.
+    """
 
     method: str
     path: Mapping[str, str]
     query: Mapping[str, str]
-    headers: Mapping[str, str]
+    prefer: str
     bearer: str | None
     raw_body: bytes
     request_id: str

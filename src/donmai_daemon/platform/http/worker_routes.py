@@ -150,7 +150,7 @@ class WorkerRoutes:
         return await self._beat(call, claims, str(body["workerId"]), read_beat(body))
 
     async def _beat(self, call: Call, claims: Claims, worker_id: str, report: BeatReport) -> Reply:
-        wait = _asked_wait(call.headers.get("prefer", ""))
+        wait = _asked_wait(call.prefer)
         hold = Hold()
         if not wait:
             return Reply(await self._beats.beat(claims, worker_id, report, wait, hold))

@@ -8,7 +8,7 @@ from typing import cast
 
 from donmai_daemon.platform.records.hosts import Liveness
 from donmai_daemon.platform.settings import whole_milliseconds
-from donmai_daemon.platform.store.codec import liveness, milliseconds, stored_liveness
+from donmai_daemon.platform.store.codec import liveness, stored_liveness
 from donmai_daemon.platform.store.scaled.gathered import Gathered
 from donmai_daemon.platform.store.scaled.redis_client import RedisClient
 
@@ -41,9 +41,7 @@ class RedisLiveness:
         # Decided by the script, in one step: whoever reads, decides and writes can be overtaken.
         arguments: list[str | int] = [whole_milliseconds(_KEPT)]
         for beat, within in notes:
-            seq = "" if beat.seq is None else beat.seq
-            arguments += [beat.host_id, beat.worker_id, seq, milliseconds(beat.seen_at), whole_milliseconds(within)]
-            arguments.append(stored_liveness(beat))
+            arguments += [beat.host_id, whole_milliseconds(within), stored_liveness(beat)]
         keys = [SEEN, *(_key(beat.host_id) for beat, _ in notes)]
         return [kept == 1 for kept in cast("list[int]", await self._redis.run("note", keys, *arguments))]
 
