@@ -43,7 +43,11 @@ def build(parser: Parser) -> None:
     _build_keys(verbs.add_parser("key", help="API keys and the keys that sign runtime tokens"), place)
     _build_hosts(verbs.add_parser("host", help="the machines that have registered"), place)
     _build_work(verbs.add_parser("work", help="sessions: queue, look, stop, let a sandbox in"), place)
-    simulate.build(verbs.add_parser("simulate", parents=[place], help="try a platform out with many daemons"))
+    simulate.build(
+        verbs.add_parser(
+            "simulate", parents=[_place("a temporary one")], help="try a platform out with many daemons"
+        )
+    )
 
 
 def _build_serve(serve: Parser) -> None:
@@ -212,12 +216,10 @@ def _token_ttl_option(parser: Parser) -> None:
     )
 
 
-def _place() -> Parser:
-    """Where the platform keeps its data: the same options for every verb."""
+def _place(directory: str = "$XDG_STATE_HOME/donmai-platform") -> Parser:
+    """Where the platform keeps its data: the same options for every verb; `directory` is what stands for none."""
     place = Parser(add_help=False)
-    place.add_argument(
-        "--data-dir", metavar="D", help="directory of the embedded store (default: $XDG_STATE_HOME/donmai-platform)"
-    )
+    place.add_argument("--data-dir", metavar="D", help=f"directory of the embedded store (default: {directory})")
     place.add_argument(
         "--database-url",
         metavar="URL",

@@ -14,7 +14,8 @@ _ABOUT = """\
 Run many daemons in a few processes, and see what a platform makes of them. They are the daemon's own
 parts (registration, heartbeat, backoff, acks) over a light connection; nothing on this machine is
 configured by them. Without --url a platform is started for it, by default in a temporary directory,
-and ended afterwards. Exit code 1: a promise was not kept.
+and ended afterwards; servers that the environment names are used only where one of both is given as an
+option. Exit code 1: a promise was not kept.
 
 scenarios:
   steady     nothing happens, for --for seconds
