@@ -41,7 +41,7 @@ class Database:
         try:
             return cls(_connect(path), step)
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and path.exists() and not _damaged(error):
+            if isinstance(error, sqlite3.OperationalError) and path.exists():  # never what CORRUPT and NOTADB raise
                 raise JournalUnavailable(str(error), full=_full(error)) from error
             stamp = now.strftime("%Y%m%dT%H%M%SZ")
             for suffix in ("", "-wal", "-shm"):
@@ -131,7 +131,3 @@ def _migrate(connection: sqlite3.Connection) -> None:
 
 def _full(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
-
-
-def _damaged(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
