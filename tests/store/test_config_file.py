@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,6 +105,22 @@ def test_replace_goes_through_a_symlink(path: Path, tmp_path: Path, swap: Callab
     assert path.read_bytes() == NEW
 
 
+def test_a_symlink_that_leads_elsewhere_meanwhile_is_seen(path: Path, tmp_path: Path) -> None:
+    """Also where the other file says the same: what was written to the first would be in effect nowhere."""
+    other, link = path.with_name("other.toml"), tmp_path / "link.toml"
+    other.write_bytes(OLD)
+    link.symlink_to(path)
+
+    def repoint() -> None:
+        link.unlink()
+        link.symlink_to(other)
+
+    file = ConfigFile(link, step=at("file.temporary_named", repoint))
+    with pytest.raises(ChangedUnderneath):
+        file.replace(file.read(), NEW, path.with_name(".t"))
+    assert (path.read_bytes(), other.read_bytes()) == (OLD, OLD)
+
+
 def test_create_never_replaces_a_file_that_appeared(tmp_path: Path) -> None:
     """Where there was no file and a person makes one before ours is in place, theirs stands."""
     path = tmp_path / "daemon.toml"
@@ -148,9 +165,12 @@ def test_save_between_comparison_and_swap_survives(path: Path, save: str) -> Non
     assert leftovers(path) == []
 
 
-def test_save_in_place_before_a_plain_rename_survives(path: Path) -> None:
-    """Without an exchange, a save in place in the instant before the rename is still seen and put back."""
-    file = ConfigFile(path, swap=no_exchange, step=at("file.compared", lambda: save_in_place(path, PERSON)))
+@pytest.mark.parametrize(
+    ("save", "moment"), [("in place", "file.compared"), ("rename", "file.compared"), ("in place", "file.linked")]
+)
+def test_save_before_a_plain_rename_survives(path: Path, save: str, moment: str) -> None:
+    """Without an exchange, a save before the link is still seen and put back, and one in place until the rename."""
+    file = ConfigFile(path, swap=no_exchange, step=at(moment, lambda: SAVES[save](path, PERSON)))
     with pytest.raises(ChangedUnderneath):
         file.replace(file.read(), NEW, path.with_name(".t"))
     assert path.read_bytes() == PERSON
@@ -239,6 +259,22 @@ def test_own_write_is_read_without_waiting(path: Path) -> None:
     file = ConfigFile(path, wait=never)
     file.replace(file.read(), NEW, path.with_name(".t"))
     assert file.read().data == NEW
+
+
+def test_a_save_into_our_own_file_is_waited_out(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place and of the same length: only the time of the change tells it from what we wrote."""
+    now = 2_000_000_000
+    monkeypatch.setattr(time, "time", lambda: now)
+    waits: list[float] = []
+    file = ConfigFile(path, wait=waits.append)
+    file.replace(file.read(), NEW, path.with_name(".t"))
+    file.read()
+    assert waits == []
+    with path.open("r+b") as editor:
+        editor.write(NEW.replace(b"'a'", b"'b'"))
+    os.utime(path, (now - 0.1, now - 0.1))
+    assert file.read().data == NEW.replace(b"'a'", b"'b'")
+    assert waits == [pytest.approx(0.15)]
 
 
 def test_file_that_never_stands_still_is_an_error_not_a_loop(tmp_path: Path) -> None:
