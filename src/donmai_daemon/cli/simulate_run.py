@@ -107,7 +107,7 @@ async def _play_before(
                 await scenario.play(stage)
                 played = True
         finally:
-            report.requests = stage.requests.by_second(stage.began, stage.now())
+            stage.draw()
             if played:
                 scenario.judge(stage)
             exactly_once(stage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -90,10 +91,11 @@ class Outage:
         fleet.begin_stretch()
         whole = None
         with anyio.move_on_after((_CAP_INTERVALS + 1) * sizes.interval):
-            if await fleet.until(lambda: fleet.down == 0, _CAP_INTERVALS * sizes.interval + _PATIENCE):
-                whole = stage.now()
+            whole = await _all_up(stage, math.inf)
             await anyio.sleep_forever()
-        self.moments = Moments(start, end, gone, back, stage.now(), whole)
+        watched = stage.now()
+        whole = whole or await _all_up(stage, _PATIENCE)
+        self.moments = Moments(start, end, gone, back, watched, whole)
         self.after = fleet.begin_stretch()
         if machines:
             await fleet.until(lambda: stage.ledger.settled(fleet.tally), _patience(stage))
@@ -222,6 +224,11 @@ def exactly_once(stage: Stage) -> None:
     )
     if stage.agreed is not None:
         stage.promise("agreed", "the platform says the same", stage.agreed, "yes" if stage.agreed else "no")
+
+
+async def _all_up(stage: Stage, seconds: float) -> float | None:
+    """When no machine was down any more; None where that takes longer."""
+    return stage.now() if await stage.fleet.until(lambda: stage.fleet.down == 0, seconds) else None
 
 
 def _answered(stage: Stage, stretch: Tally) -> None:

@@ -82,6 +82,13 @@ class Stage:
         self.report.marks.append((now - self.began, what))
         return now
 
+    def draw(self) -> None:
+        """Put the requests into the report: from the first mark on, as registering would dwarf the rest."""
+        marks = self.report.marks
+        skipped = marks[0][0] if marks else 0.0
+        self.report.marks = [(second - skipped, what) for second, what in marks]
+        self.report.requests = self.requests.by_second(self.began + skipped, self.now())
+
     def some_machines(self) -> list[int]:
         """`share` of them, at least one; the same ones for the same seed."""
         count = max(1, round(self.fleet.machines * self.sizes.share))

@@ -30,7 +30,7 @@ class Promise:
 
 @dataclass(slots=True)
 class Report:
-    """Of one scenario. `requests` are those of each second from the beginning; `marks` are seconds on that scale."""
+    """Of one scenario. `requests` are those of each second since the first of the `marks`, which are seconds on that scale."""
 
     scenario: str
     hosts: int
