@@ -1,15 +1,23 @@
-"""Where the registration token comes from."""
+"""Where the registration token comes from, and what is kept of what it brought."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from donmai_daemon.errors import ConfigInvalid
-from donmai_daemon.link.credentials import read_registration_token
+from donmai_daemon.link.credentials import (
+    Binding,
+    Credentials,
+    CredentialsCache,
+    Grant,
+    read_registration_token,
+)
 from donmai_daemon.model.config import PlatformLink
 from donmai_daemon.model.secret import Secret
+from donmai_daemon.store.atomic import write_private
 
 
 @pytest.fixture
@@ -94,3 +102,16 @@ def test_a_secret_shows_itself_to_nobody() -> None:
     assert secret != "rsk_live_1"
     assert len({secret, Secret("rsk_live_1")}) == 1
     assert secret.reveal() == "rsk_live_1"
+
+
+def test_what_another_version_kept_is_not_read_as_ours(tmp_path: Path) -> None:
+    """A file of another format is none, even where its fields look like ours."""
+    path = tmp_path / "credentials.json"
+    cache, binding = CredentialsCache(path, write_private), Binding("https://p.test", "digest", "mch_1")
+    grant = Grant(
+        Credentials("wkr_1", Secret("a.b.c")), binding, datetime(2026, 11, 24, tzinfo=UTC), None, "whs_1", 30.0, 5.0
+    )
+    cache.save(grant)
+    assert cache.load(binding) == grant
+    path.write_text(path.read_text().replace('"version": 1', '"version": 2'))
+    assert cache.load(binding) is None

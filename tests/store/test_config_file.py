@@ -261,6 +261,24 @@ def test_own_write_is_read_without_waiting(path: Path) -> None:
     assert file.read().data == NEW
 
 
+def test_a_file_that_is_saved_again_with_the_same_bytes_does_not_stand_still(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inode, size and time have to be the same a moment later, not the content alone: the next write may differ."""
+    now = 2_000_000_000
+    monkeypatch.setattr(time, "time", lambda: now)
+    os.utime(path, (now, now))
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 1:
+            os.utime(path, (now - 0.1, now - 0.1))
+
+    ConfigFile(path, wait=wait).read()
+    assert waits == [pytest.approx(0.25), pytest.approx(0.15)]
+
+
 def test_a_save_into_our_own_file_is_waited_out(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In place and of the same length: only the time of the change tells it from what we wrote."""
     now = 2_000_000_000

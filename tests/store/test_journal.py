@@ -6,7 +6,7 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -44,6 +44,7 @@ def test_delivery_counts_once(journal: Journal) -> None:
     assert journal.accept(beat("b", "a"), NOW) == ["b", "a"]
     assert journal.accept(beat("a", "b", "c"), NOW) == ["c"]
     assert [record.request.id for record in journal.pending("config")] == ["b", "a", "c"]
+    assert journal.acks(10) == [], "what has not ended is not told to have ended"
 
 
 def test_ack_stays_until_a_beat_that_carried_it_is_accepted(journal: Journal) -> None:
@@ -64,6 +65,17 @@ def test_redelivery_of_a_settled_id_asks_for_its_original_ack(journal: Journal) 
     journal.accept(beat("a", acks=(Ack("a", "no"),)), NOW)
     assert journal.pending("config") == []
     assert journal.acks(10) == [Ack("a", "no", fresh=False)]
+
+
+def test_an_outcome_keeps_the_time_it_was_first_told(journal: Journal) -> None:
+    """A second telling, asked for by a redelivery, does not move it."""
+    journal.accept(beat("a"), NOW)
+    journal.settle([Verdict("a", "applied")], NOW)
+    for told in (NOW + timedelta(seconds=1), NOW + timedelta(seconds=9)):
+        journal.accept(beat("a", acks=(Ack("a", None),)), told)
+    record = journal.find("a")
+    assert record is not None
+    assert record.acked_at == "2026-11-24T06:00:01.000Z"
 
 
 def test_redelivery_does_not_age_a_fresh_ack(journal: Journal) -> None:
