@@ -70,7 +70,7 @@ def test_too_few_descriptors(tmp_path: Path) -> None:
 
 
 def test_interrupted(tmp_path: Path) -> None:
-    """Ctrl-C ends everything that was started, and what there is until then is reported."""
+    """A signal ends everything that was started, and what there is until then is reported."""
     process = subprocess.Popen(
         [*COMMAND, "--hosts", "10", "--interval", "1", "--for", "600"],
         stdout=subprocess.PIPE,
@@ -83,7 +83,7 @@ def test_interrupted(tmp_path: Path) -> None:
         assert process.poll() is None
     children = psutil.Process(process.pid).children(recursive=True)
     assert len(children) == 2  # the platform and the machines
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     report = json.loads(out)

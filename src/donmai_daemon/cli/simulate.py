@@ -81,7 +81,7 @@ def build(parser: Parser) -> None:
         "--processes",
         metavar="N",
         type=bounded(1, 64),
-        help="(default: one for 2,500 machines, at most one a processor)",
+        help="default: one for 2,500 machines, at most one a processor",
     )
     parser.add_argument("--url", metavar="URL", help="a platform that runs on this machine; its interval holds")
     parser.add_argument("--json", action="store_true", help="as one JSON object")

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _PROGRESS_SECONDS = 5.0
 _INTERRUPTED = 130
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def simulate(arguments: Namespace, console: Console) -> int:
@@ -137,7 +138,9 @@ def _faults(stage: Stage) -> None:
 
 
 async def _interrupt(scope: anyio.CancelScope, report: Report) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    # One that was ignored when this process started (nohup, a background job) stays ignored.
+    heeded = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    with anyio.open_signal_receiver(*heeded) as signals:
         async for _ in signals:
             report.interrupted = True
             scope.cancel()
