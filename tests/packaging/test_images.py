@@ -13,7 +13,7 @@ from tests.support.containerfile import build, running
 from tests.support.nspawn import debian
 from tests.support.service import ROOT, build_packages
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")

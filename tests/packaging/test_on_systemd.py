@@ -9,7 +9,7 @@ import pytest
 from tests.support.nspawn import Machine
 from tests.support.service import CONFIG, NEWER, UNIT, assert_installed, main_pid, ready, status
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def test_the_package_installs_and_the_service_starts(machine: Machine) -> None:

@@ -14,7 +14,7 @@ from tests.support.service import copy_checkout
 
 from donmai_daemon import __version__
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 KEY = "release@donmai.test"
 

@@ -9,7 +9,7 @@ import pytest
 from tests.support.nspawn import Machine
 from tests.support.service import CONFIG, NEWER, UNIT, assert_installed, main_pid, status
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 # Debian's rpm asks twice before it touches the system: no package of the machine itself came from it.
 RPM = ("rpm", "--nodeps", "--force-debian")

@@ -66,7 +66,7 @@ def debian(archives: Path) -> Path:
 
 
 def _succeed(*argv: str) -> None:
-    """Run a command that must succeed within five minutes; what it said is in the error."""
+    """Run a command that must succeed; what it said is in the error. Fifteen minutes are a mirror that hangs."""
     done = subprocess.run(
         argv,
         env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
@@ -75,7 +75,7 @@ def _succeed(*argv: str) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, f"{' '.join(argv)} ended with {done.returncode}\n{done.stdout[-4000:]}"
 
