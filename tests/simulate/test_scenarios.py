@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from tests.support.platform import PlatformProcess
+from tests.support.servers import servers
 from tests.support.simulate import environment, simulated
 
 
@@ -59,6 +62,21 @@ def test_backlog(tmp_path: Path) -> None:
     assert (run.code, run.broken) == (0, []), run.errors
     assert run.figure("drainBeats") == 3
     assert 500 * 1024 < run.figure("largestBytes") <= 512 * 1024
+
+
+def test_servers(tmp_path: Path) -> None:
+    """On PostgreSQL and Redis as well, their addresses from an option or the environment, and its keys are revoked after."""
+    with servers(os.environ) as running:
+        _, database, _, redis = store = running.new_store()
+        run = simulated(
+            environment(tmp_path, DONMAI_REDIS_URL=redis),
+            *("--database-url", database, "--hosts", "20", "--interval", "1", "--for", "1"),
+            *("--scenario", "mutations", "--share", "0.5"),
+        )
+        assert (run.code, run.broken) == (0, []), run.errors
+        keys = PlatformProcess(store, tmp_path / "log").operated("key", "list")["keys"]
+    assert isinstance(keys, list)
+    assert [key["revokedAt"] is not None for key in keys if isinstance(key, dict)] == [True, True]
 
 
 @pytest.mark.slow
