@@ -11,7 +11,7 @@ import pytest
 from tests.platform.conftest import Org
 from tests.support.platform import Answer, PlatformProcess, TestWorker, read_answer
 
-from donmai_daemon.model.json import Json
+from donmai_daemon.model.json import Json, JsonObject
 
 CLIENTS = 8
 
@@ -169,3 +169,23 @@ def test_one_item_is_claimed_once(platform: PlatformProcess, org: Org, workers: 
             assert len(claimed) <= 2
             taken += claimed
     assert sorted(map(str, taken)) == sorted(queued)
+
+
+def test_running_claims_once(platform: PlatformProcess, org: Org, workers: list[TestWorker]) -> None:
+    """Of workers that report `running` of a queued session at the same moment one has it, the others 409 with its name."""
+    for _ in range(10):
+        body: JsonObject = {"projectId": "contested"}
+        session = platform.call("POST", "/api/sessions", org.member, body).text_of("sessionId")
+
+        def start(worker: TestWorker, session: str = session) -> Answer:
+            told: JsonObject = {"workerId": worker.worker_id, "status": "running"}
+            return platform.call("POST", f"/api/sessions/{session}/status", worker.token, told)
+
+        with ThreadPoolExecutor(CLIENTS) as clients:
+            answers = list(clients.map(start, workers))
+        assert sorted(answer.status for answer in answers) == [200] + [409] * (len(workers) - 1)
+        winner = next(worker for worker, answer in zip(workers, answers, strict=True) if answer.status == 200)
+        assert {answer.text_of("workerId") for answer in answers} == {winner.worker_id}
+        assert len({answer.text_of("claimId") for answer in answers}) == 1
+        ended: JsonObject = {"workerId": winner.worker_id, "status": "completed"}
+        assert platform.call("POST", f"/api/sessions/{session}/status", winner.token, ended).status == 200

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from tests.platform.conftest import Org, StoreKind, make_org, platform_on
 from tests.support.platform import Answer, PlatformProcess, TestWorker
 
+from donmai_daemon.link.transport import MAX_ANSWER_BYTES
 from donmai_daemon.model.json import Json, JsonObject
+from donmai_daemon.platform.store.sqlite.database import FILE
 
 ITEM: JsonObject = {
     "projectId": "alpha",
@@ -205,6 +211,20 @@ def test_how_a_session_failed_is_kept(platform: PlatformProcess, workplace: Org)
     assert (shown["status"], shown["error"], shown["exitCode"]) == ("failed", "it broke", 3)
 
 
+def test_a_poll_brings_no_more_than_a_daemon_reads(platform: PlatformProcess, workplace: Org) -> None:
+    """Items that do not fit into one answer of 1 MiB beside others stay in their place, and come with later polls."""
+    worker = platform.register(workplace.worker, capacity=8)
+    prompts = ("é" * 100_000, "b" * 200_000, "c" * 200_000, "d", "é" * 120_000)
+    sessions = [put(platform, workplace, prompt=prompt) for prompt in prompts]
+    brought: list[list[Json]] = []
+    while sum(map(len, brought)) < len(sessions):
+        answer = platform.call("GET", f"/api/workers/{worker.worker_id}/poll", worker.token)
+        assert len(answer.text) < MAX_ANSWER_BYTES
+        brought.append([item["sessionId"] for item in answer.list_of("work")])
+        assert brought[-1]
+    assert brought == [sessions[:2], sessions[2:4], sessions[4:]]
+
+
 def test_another_workers_claim_is_not_touched(platform: PlatformProcess, workplace: Org) -> None:
     """Status, nack, activity and completion of another worker's session are 409; its name with my token is 403."""
     owner, other = platform.register(workplace.worker, "owner"), platform.register(workplace.worker, "other")
@@ -307,6 +327,38 @@ def test_a_former_worker_finishes_its_sessions(platform: PlatformProcess, workpl
     by_old_name = tell(platform, former, session, "status", token=now.token, status="running", claimId=claim)
     assert by_old_name.body == {"status": "running", "workerId": former.worker_id, "claimId": claim}
     assert tell(platform, now, session, "status", status="completed", claimId=claim).status == 200
+
+
+def test_every_move_of_a_session_is_on_record(platform: PlatformProcess, workplace: Org) -> None:
+    """Who moved it from what to what: also the claim that is not confirmed yet, and the end that an operator asked for."""
+    worker = platform.register(workplace.worker)
+    session = put(platform, workplace)
+    poll(platform, worker)
+    tell(platform, worker, session, "nack", reason="r")
+    tell(platform, worker, session, "status", status="running")
+    tell(platform, worker, session, "status", status="running")
+    tell(platform, worker, session, "status", status="completed")
+    unwanted = put(platform, workplace)
+    platform.operated("work", "stop", unwanted)
+    rows = trail(platform, session)
+    assert [row[1:] for row in rows] == [
+        (None, "pending"), ("pending", "offered"), ("offered", "pending"), ("pending", "running"), ("running", "completed"),
+    ]  # fmt: skip
+    assert [row[0] for row in rows[1:]] == [worker.worker_id] * 4
+    assert [row[1:] for row in trail(platform, unwanted)] == [(None, "pending"), ("pending", "stopped")]
+    assert str(trail(platform, unwanted)[1][0]).startswith("cli:")
+
+
+def trail(platform: PlatformProcess, session: str) -> list[tuple[Json, Json, Json]]:
+    """Who, from, to: out of the store itself, as no route shows it."""
+    if platform.store[0] == "--data-dir":
+        with contextlib.closing(sqlite3.connect(Path(platform.store[1]) / FILE)) as connection:
+            found = connection.execute("SELECT by, came_from, went_to FROM audit WHERE subject = ?", [session])
+            return [(by, came_from, went_to) for by, came_from, went_to in found]
+    client = redis.Redis.from_url(platform.store[3], decode_responses=True)
+    with contextlib.closing(client):
+        rows = [json.loads(row) for row in client.lrange(f"work:trail:{session}", 0, -1)]
+    return [(row["by"], row["from"], row["to"]) for row in rows]
 
 
 def test_activity_is_kept(platform: PlatformProcess, workplace: Org) -> None:

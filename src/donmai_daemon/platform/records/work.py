@@ -17,6 +17,13 @@ STATUSES: tuple[SessionStatus, ...] = (
 ENDED: frozenset[SessionStatus] = frozenset({"completed", "failed", "stopped"})
 
 
+MAX_CLAIMED_BYTES = 896 * 1024
+"""Most that the payloads of one poll's answer may come to, as JSON, unless it is one item alone.
+
+A daemon reads 1 MiB of an answer: what it could not read would lapse, be queued again, and be claimed with the same end.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
     """One session. Its payload (prompts, environment, …) is kept apart from it, and only while somebody needs it.
@@ -50,6 +57,11 @@ class SessionRecord:
     @property
     def ended(self) -> bool:
         return self.status in ENDED
+
+    @property
+    def stage(self) -> str:
+        """The status, and `offered` while a claim is not confirmed, which the wire has no word for."""
+        return "offered" if self.status == "pending" and not self.queued else self.status
 
 
 Decision: TypeAlias = Callable[[SessionRecord], SessionRecord]

@@ -12,7 +12,7 @@ from donmai_daemon.model.secret import Secret
 from donmai_daemon.model.wire import HostStatus
 from donmai_daemon.platform.records.hosts import AdmissionRecord, HostRecord, Liveness, WorkerRecord
 from donmai_daemon.platform.records.keys import KeyRecord, Role, SigningKey
-from donmai_daemon.platform.records.mutations import MutationRecord, MutationStatus, Transition
+from donmai_daemon.platform.records.mutations import CancelOutcome, MutationRecord, MutationStatus, Transition
 from donmai_daemon.platform.records.work import SessionRecord, SessionStatus
 
 Value: TypeAlias = str | int | None
@@ -161,6 +161,13 @@ def mutation_record(row: Row) -> MutationRecord:
     )
 
 
+def why_not_cancelled(row: Row | None) -> CancelOutcome | None:
+    """What became of a mutation that a cancel did not find pending; None where there is none."""
+    if row is None:
+        return None
+    return "already_cancelled" if row["status"] == "cancelled" else "already_delivered"
+
+
 def transition(row: Row) -> Transition:
     return Transition(
         at=moment(row["at"]),
@@ -192,26 +199,6 @@ def session_record(row: Row) -> SessionRecord:
         exit_code=cast("int | None", row["exit_code"]),
         ended_at=optional_moment(row["ended_at"]),
     )
-
-
-def session_values(session: SessionRecord) -> dict[str, Value]:
-    """The columns that may change."""
-    return {
-        "id": session.id,
-        "status": session.status,
-        "queued": int(session.queued),
-        "worker_id": session.worker_id,
-        "host_id": session.host_id,
-        "claim_id": session.claim_id,
-        "lease_until": optional_milliseconds(session.lease_until),
-        "stop_requested": int(session.stop_requested),
-        "nacks": session.nacks,
-        "refusal": session.refusal,
-        "error": session.error,
-        "summary": session.summary,
-        "exit_code": session.exit_code,
-        "ended_at": optional_milliseconds(session.ended_at),
-    }
 
 
 def stored_liveness(beat: Liveness) -> str:

@@ -158,7 +158,10 @@ class WorkStore(Protocol):
     async def queue(self, session: SessionRecord, payload: JsonObject) -> None: ...
 
     async def claim(self, request: ClaimRequest) -> list[ClaimedWork]:
-        """Take items from the queue, lowest priority number first, oldest first; none that this host may not see yet."""
+        """Take items from the queue, lowest priority number first, oldest first; none that this host may not see yet.
+
+        No more than fit into one answer (`MAX_CLAIMED_BYTES`); the rest stays in its place.
+        """
         ...
 
     async def session(self, session_id: str) -> SessionRecord | None: ...

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from donmai_daemon.platform.records.keys import KeyRecord, SigningKey
 from donmai_daemon.platform.store.codec import key_record, milliseconds, signing_key
 from donmai_daemon.platform.store.scaled.database import Database, Transaction
+from donmai_daemon.platform.store.values import key_values
 
 
 class PostgresKeys:
@@ -17,19 +18,8 @@ class PostgresKeys:
 
     async def add_key(self, key: KeyRecord, digest: str) -> None:
         async def write(transaction: Transaction) -> None:
-            at = milliseconds(key.created_at)
-            await transaction.run(
-                "insert_key",
-                id=key.id,
-                digest=digest,
-                org_id=key.org_id,
-                role=key.role,
-                name=key.name,
-                prefix=key.prefix,
-                created_at=at,
-                created_by=key.created_by,
-            )
-            await transaction.audit(key.id, at, key.created_by, None, "active")
+            await transaction.run("insert_key", **key_values(key, digest))
+            await transaction.audit(key.id, milliseconds(key.created_at), key.created_by, None, "active")
 
         await self._database.write(write)
 

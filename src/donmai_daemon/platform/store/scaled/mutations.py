@@ -6,14 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from donmai_daemon.platform.records.mutations import CancelOutcome, MutationRecord, Transition
-from donmai_daemon.platform.store.codec import (
-    dump,
-    milliseconds,
-    mutation_record,
-    optional_milliseconds,
-    transition,
-)
+from donmai_daemon.platform.store.codec import milliseconds, mutation_record, transition, why_not_cancelled
 from donmai_daemon.platform.store.scaled.database import Database, Transaction
+from donmai_daemon.platform.store.values import mutation_values
 
 
 class PostgresMutations:
@@ -24,24 +19,12 @@ class PostgresMutations:
 
     async def enqueue(self, mutation: MutationRecord) -> bool:
         async def write(transaction: Transaction) -> bool:
-            at = milliseconds(mutation.created_at)
             # Before a number is taken: of two that are queued at once, the one with the lower number is committed first,
             # so what a host is handed is never followed by something that came before it.
             await transaction.row("lock_host", id=mutation.host_id)
-            if not await transaction.run(
-                "insert_mutation",
-                id=mutation.id,
-                org_id=mutation.org_id,
-                host_id=mutation.host_id,
-                op=mutation.op,
-                params=dump(mutation.params),
-                requested_by=mutation.requested_by,
-                created_at=at,
-                wire_bytes=mutation.wire_bytes,
-                not_before=optional_milliseconds(mutation.not_before),
-                undoes=mutation.undoes,
-            ):
+            if not await transaction.run("insert_mutation", **mutation_values(mutation)):
                 return False
+            at = milliseconds(mutation.created_at)
             await transaction.audit(mutation.id, at, mutation.requested_by, None, "pending")
             return True
 
@@ -66,10 +49,7 @@ class PostgresMutations:
             if await transaction.run("cancel_mutation", id=mutation_id, org_id=org_id, at=stamp):
                 await transaction.audit(mutation_id, stamp, by, "pending", "cancelled")
                 return "cancelled"
-            row = await transaction.row("mutation", id=mutation_id, org_id=org_id)
-            if row is None:
-                return None
-            return "already_cancelled" if row["status"] == "cancelled" else "already_delivered"
+            return why_not_cancelled(await transaction.row("mutation", id=mutation_id, org_id=org_id))
 
         return await self._database.write(write)
 

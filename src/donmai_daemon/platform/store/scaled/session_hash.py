@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from donmai_daemon.platform.records.work import SessionRecord
-from donmai_daemon.platform.store.codec import Value, milliseconds, session_record, session_values
+from donmai_daemon.platform.store.codec import Value, session_record
+from donmai_daemon.platform.store.values import new_session_values, session_values
 
 _NUMBERS = {
     "queued", "priority", "queued_at", "lease_until", "stop_requested", "nacks", "exit_code", "ended_at"
@@ -17,14 +18,7 @@ _TEXTS = {
 
 def encoded(session: SessionRecord) -> dict[str, str]:
     """The fields that are set."""
-    values: dict[str, Value] = {
-        **session_values(session),
-        "org_id": session.org_id,
-        "project_id": session.project_id,
-        "priority": session.priority,
-        "queued_at": milliseconds(session.queued_at),
-        "created_by": session.created_by,
-    }
+    values = session_values(session) | new_session_values(session)
     return {name: str(value) for name, value in values.items() if value is not None}
 
 

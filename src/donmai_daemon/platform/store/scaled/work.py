@@ -22,7 +22,14 @@ from typing import cast
 from urllib.parse import quote
 
 from donmai_daemon.model.json import JsonObject
-from donmai_daemon.platform.records.work import Activity, ClaimedWork, ClaimRequest, Decision, SessionRecord
+from donmai_daemon.platform.records.work import (
+    MAX_CLAIMED_BYTES,
+    Activity,
+    ClaimedWork,
+    ClaimRequest,
+    Decision,
+    SessionRecord,
+)
 from donmai_daemon.platform.store.codec import dump, load, milliseconds, moment
 from donmai_daemon.platform.store.scaled.redis_client import Command, RedisClient
 from donmai_daemon.platform.store.scaled.session_hash import decoded, encoded
@@ -48,7 +55,7 @@ class RedisWork:
             *_into_queue(session, number),
             ["ZADD", "work:sessions", number, session.id],
             ["ZADD", _of_org(session.org_id), number, session.id],
-            ["RPUSH", _trail(session.id), _transition(at, session.created_by, None, session.status)],
+            ["RPUSH", _trail(session.id), _transition(at, session.created_by, None, session.stage)],
         ]
         await self._redis.run("change", [_record(session.id)], "", json.dumps(commands))
 
@@ -59,6 +66,7 @@ class RedisWork:
         at = milliseconds(request.at)
         wanted: JsonObject = {
             "capacity": request.capacity,
+            "most_bytes": MAX_CLAIMED_BYTES,
             "claims": [request.new_claim_id() for _ in range(room)],
             "projects": None if request.projects is None else [*sorted(request.projects)],
             "queues": _queues(request.org_id),
@@ -160,7 +168,7 @@ def _changed(before: SessionRecord, after: SessionRecord, number: int, at: int, 
         commands.append(["ZADD", "work:leases", milliseconds(after.lease_until), after.id])
         if after.host_id is not None:
             commands.append(["SADD", _leased(after.host_id), after.id])
-    was, now = _state(before), _state(after)
+    was, now = before.stage, after.stage
     if was != now:
         commands.append(["RPUSH", _trail(after.id), _transition(at, by, was, now)])
     if after.ended and not before.ended:
@@ -185,11 +193,6 @@ def _out_of_queue(session: SessionRecord, number: int) -> list[Command]:
         ["ZREM", _queues(session.org_id) + session.project_id, _member(session.id, number)],
         ["SREM", waiting_key(session.org_id), session.id],
     ]
-
-
-def _state(session: SessionRecord) -> str:
-    """The status, with the claim that is not one of the wire's."""
-    return "offered" if session.status == "pending" and not session.queued else session.status
 
 
 def _pairs(session: SessionRecord) -> Command:

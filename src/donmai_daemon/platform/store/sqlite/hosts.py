@@ -7,15 +7,9 @@ from datetime import datetime
 from donmai_daemon.model.wire import HostStatus
 from donmai_daemon.platform.records.hosts import HostRecord, NewRegistration, WorkerRecord
 from donmai_daemon.platform.records.mutations import HOST_REMOVED
-from donmai_daemon.platform.store.codec import (
-    dump,
-    host_record,
-    milliseconds,
-    stored_admission,
-    text,
-    worker_record,
-)
+from donmai_daemon.platform.store.codec import dump, host_record, milliseconds, text, worker_record
 from donmai_daemon.platform.store.sqlite.database import Database, Transaction
+from donmai_daemon.platform.store.values import registration_values, worker_values
 
 
 class SqliteHosts:
@@ -79,30 +73,12 @@ def _register(transaction: Transaction, registration: NewRegistration) -> str:
     # id, registers: the host is found.   3. B's worker becomes the current one, A's is superseded. One transaction
     # each, so there is no order in which the machine gets two hosts or the host two current workers.
     found = transaction.row("host_of_machine", org_id=registration.org_id, machine_id=registration.machine_id)
-    at = milliseconds(registration.at)
     host_id = registration.host_id if found is None else text(found, "id")
-    admission = registration.admission
-    transaction.run(
-        "insert_host" if found is None else "update_host",
-        host_id=host_id,
-        org_id=registration.org_id,
-        machine_id=registration.machine_id,
-        hostname=registration.hostname,
-        version=registration.version,
-        region=registration.region,
-        capacity=registration.capacity,
-        worker_id=registration.worker_id,
-        admission_digest=None if admission is None else admission.digest,
-        admission=None if admission is None else stored_admission(admission),
-        details=dump(registration.details),
-        at=at,
-    )
-    transaction.run(
-        "insert_worker", worker_id=registration.worker_id, host_id=host_id, key_id=registration.key_id, at=at
-    )
+    transaction.run("insert_host" if found is None else "update_host", **registration_values(registration, host_id))
+    transaction.run("insert_worker", **worker_values(registration, host_id))
     transaction.audit(
         host_id,
-        at,
+        milliseconds(registration.at),
         registration.key_id,
         None if found is None else text(found, "worker_id"),
         registration.worker_id,

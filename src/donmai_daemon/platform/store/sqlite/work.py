@@ -6,7 +6,14 @@ from dataclasses import replace
 from datetime import datetime
 
 from donmai_daemon.model.json import JsonObject
-from donmai_daemon.platform.records.work import Activity, ClaimedWork, ClaimRequest, Decision, SessionRecord
+from donmai_daemon.platform.records.work import (
+    MAX_CLAIMED_BYTES,
+    Activity,
+    ClaimedWork,
+    ClaimRequest,
+    Decision,
+    SessionRecord,
+)
 from donmai_daemon.platform.store.codec import (
     dump,
     integer,
@@ -14,10 +21,10 @@ from donmai_daemon.platform.store.codec import (
     milliseconds,
     moment,
     session_record,
-    session_values,
     text,
 )
 from donmai_daemon.platform.store.sqlite.database import Database, Transaction
+from donmai_daemon.platform.store.values import new_session_values, session_values
 
 
 class SqliteWork:
@@ -28,18 +35,10 @@ class SqliteWork:
 
     async def queue(self, session: SessionRecord, payload: JsonObject) -> None:
         def write(transaction: Transaction) -> None:
-            at = milliseconds(session.queued_at)
-            transaction.run(
-                "insert_session",
-                id=session.id,
-                org_id=session.org_id,
-                project_id=session.project_id,
-                priority=session.priority,
-                queued_at=at,
-                created_by=session.created_by,
-            )
+            transaction.run("insert_session", id=session.id, **new_session_values(session))
             transaction.run("insert_work_item", id=session.id, payload=dump(payload))
-            transaction.audit(session.id, at, session.created_by, None, session.status)
+            at = milliseconds(session.queued_at)
+            transaction.audit(session.id, at, session.created_by, None, session.stage)
 
         await self._database.write(write)
 
@@ -115,7 +114,11 @@ def _claim(transaction: Transaction, request: ClaimRequest) -> list[ClaimedWork]
     claims = 0 if running is None else integer(running, "claims")
     room = request.capacity - max(request.active, claims)
     claimed: list[ClaimedWork] = []
+    size = 0
     for row in transaction.rows("claimable", **_wanted(request), limit=max(room, 0)):
+        size += len(text(row, "payload"))
+        if claimed and size > MAX_CLAIMED_BYTES:
+            break
         before = session_record(row)
         after = replace(
             before,
@@ -143,11 +146,6 @@ def _replace(transaction: Transaction, before: SessionRecord, after: SessionReco
     if after.ended and not before.ended:
         transaction.run("drop_from_claimed", id=after.id)
         transaction.run("drop_hidden", id=after.id)
-    was, now = _state(before), _state(after)
+    was, now = before.stage, after.stage
     if was != now:
         transaction.audit(after.id, at, by, was, now)
-
-
-def _state(session: SessionRecord) -> str:
-    """The status, with the claim that is not one of the wire's."""
-    return "offered" if session.status == "pending" and not session.queued else session.status

@@ -23,7 +23,7 @@ local function first_queue()
   return best
 end
 
-local taken, count, passed_over = {}, 0, {}
+local taken, count, bytes, passed_over = {}, 0, 0, {}
 while count < room do
   local queue = first_queue()
   if not queue then
@@ -32,15 +32,18 @@ while count < room do
   local item = redis.call('ZPOPMIN', queue)
   local id = string.match(item[1], ':(.*)$')
   local hidden = redis.call('HGET', 'work:hidden:' .. id, request.host)
+  local payload = redis.call('HGET', 'work:items', id)
   if hidden and tonumber(hidden) > tonumber(request.at) then
     passed_over[#passed_over + 1] = { queue, item[2], item[1] }
+  elseif count > 0 and bytes + #payload > request.most_bytes then
+    passed_over[#passed_over + 1] = { queue, item[2], item[1] }
+    break
   else
-    count = count + 1
+    count, bytes = count + 1, bytes + #payload
     local session, claim = 'work:session:' .. id, request.claims[count]
     redis.call('HSET', session, 'queued', '0', 'worker_id', request.worker, 'host_id', request.host,
       'claim_id', claim, 'lease_until', request.lease_until)
     redis.call('HINCRBY', session, 'revision', 1)
-    local payload = redis.call('HGET', 'work:items', id)
     redis.call('HSET', 'work:claimed', id, payload)
     redis.call('HDEL', 'work:items', id)
     redis.call('SREM', request.waiting, id)
