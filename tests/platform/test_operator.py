@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import sys
 import time
@@ -106,6 +107,10 @@ def test_work_from_the_command_line(platform: PlatformProcess, org: Org, tmp_pat
     stopped = platform.operated("work", "stop", str(queued["sessionId"]))
     assert stopped["status"] == "stopped"
     assert platform.operate("work", "stop", "ses_none").returncode == 1
+    (tmp_path / "large.json").write_text(json.dumps({"projectId": "p", "prompt": "x" * 256 * 1024}))
+    refused = platform.operate("work", "enqueue", "--org", org.name, "--item", f"@{tmp_path / 'large.json'}")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "larger than 262144 bytes" in refused.stderr
 
 
 def test_people_read_tables(platform: PlatformProcess, org: Org, worker: TestWorker) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from donmai_daemon.cli.admin_target import admin_client, host_id
-from donmai_daemon.cli.console import clean
+from donmai_daemon.cli.queue import say_queued
 from donmai_daemon.cli.when import moment
 from donmai_daemon.errors import UsageError
 from donmai_daemon.model.json import Json, JsonObject, text_or_none
@@ -35,13 +35,8 @@ def enqueue(arguments: Namespace, console: Console) -> int:
     if not_before is not None:
         order["notBefore"] = not_before
     mutation = client.enqueue(order)
-    if arguments.json:
-        console.json(mutation)
-        return 0
-    identifier = clean(text_or_none(mutation, "id") or "?")
-    host = clean(text_or_none(mutation, "workerHostId") or "?")
-    console.print(f"{console.style(identifier, 'bold')}  {clean(arguments.op)} queued for {host}")
-    return 0
+    host = text_or_none(mutation, "workerHostId") or "?"
+    return say_queued(arguments, console, mutation, f"{arguments.op} queued for {host}")
 
 
 def parameters(arguments: Namespace) -> JsonObject:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from donmai_daemon.cli.console import Console
 
+T = TypeVar("T")
 CLOCK = SystemClock()
 NAMES = Names()
 
@@ -56,10 +57,10 @@ def location(arguments: Namespace, console: Console) -> Location:
     return Directory(state / "donmai-platform")
 
 
-def with_store(
-    arguments: Namespace, console: Console, act: Callable[[Opened], Awaitable[int]], *, may_make: bool = False
-) -> int:
-    """Run `act` on the open store; its exit code. Raises `StoreUnusable`, and what `act` raises.
+def on_store(
+    arguments: Namespace, console: Console, act: Callable[[Opened], Awaitable[T]], *, may_make: bool = False
+) -> T:
+    """What `act` returns, given the open store. Raises `StoreUnusable`, and what `act` raises.
 
     Only with `may_make` an embedded store is made where there is none: a verb that was not told the directory would look
     into an empty one, or queue work that nobody serves.
@@ -71,7 +72,7 @@ def with_store(
             hint="give this verb what `donmai platform serve` is given: --data-dir, or --database-url and --redis-url",
         )
 
-    async def run() -> int:
+    async def run() -> T:
         async with open_store(place) as opened:
             return await act(opened)
 

@@ -52,12 +52,17 @@ def cancel(arguments: Namespace, console: Console) -> int:
 def undo(arguments: Namespace, console: Console) -> int:
     """Queue the operation that takes a change back; raises `WrongState` with the reason where there is none."""
     mutation = admin_client(arguments, console).undo(arguments.id)
+    op = text_or_none(mutation, "op") or "?"
+    return say_queued(arguments, console, mutation, f"{op} queued: {subject(mutation)}")
+
+
+def say_queued(arguments: Namespace, console: Console, mutation: JsonObject, what: str) -> int:
+    """Tell the id that a mutation got, and `what` it is; the whole of it with `--json`."""
     if arguments.json:
         console.json(mutation)
-        return 0
-    identifier = clean(text_or_none(mutation, "id") or "?")
-    op = clean(text_or_none(mutation, "op") or "?")
-    console.print(f"{console.style(identifier, 'bold')}  {op} queued: {clean(subject(mutation))}")
+    else:
+        identifier = clean(text_or_none(mutation, "id") or "?")
+        console.print(f"{console.style(identifier, 'bold')}  {clean(what)}")
     return 0
 
 
