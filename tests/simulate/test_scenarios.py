@@ -42,17 +42,6 @@ def test_mutations_under_faults(tmp_path: Path) -> None:
     assert min(run.figure(name) for name in ("lost", "repeated", "restarts")) > 5
 
 
-def test_mutations_held(tmp_path: Path) -> None:
-    """Machines whose beats are held hear of a change long before their interval is over, for one request more."""
-    run = simulated(
-        environment(tmp_path),
-        *("--hosts", "40", "--interval", "3", "--for", "1", "--scenario", "mutations", "--share", "0.5", "--held"),
-    )
-    assert set(run.broken) <= {"prompt"}, run.errors  # a second is for a machine that has nothing else to do
-    assert run.figure("ackedP50Seconds") < 1.4
-    assert run.figure("extraRequests") == 20
-
-
 def test_backlog(tmp_path: Path) -> None:
     """A machine that comes back to hundreds of changes gets them in order, in pages, without a beat of its interval each."""
     run = simulated(
@@ -64,26 +53,32 @@ def test_backlog(tmp_path: Path) -> None:
     assert 500 * 1024 < run.figure("largestBytes") <= 512 * 1024
 
 
-def test_servers(tmp_path: Path) -> None:
-    """On PostgreSQL and Redis as well, their addresses from an option or the environment, and its keys are revoked after."""
+def test_mutations_held_on_servers(tmp_path: Path) -> None:
+    """Held beats bring a change long before their interval is over, for one request more, on PostgreSQL and Redis too.
+
+    Their addresses come from an option or from the environment, and the keys made for the simulation are revoked after it.
+    """
     with servers(os.environ) as running:
         _, database, _, redis = store = running.new_store()
         run = simulated(
             environment(tmp_path, DONMAI_REDIS_URL=redis),
-            *("--database-url", database, "--hosts", "20", "--interval", "1", "--for", "1"),
-            *("--scenario", "mutations", "--share", "0.5"),
+            *("--database-url", database, "--hosts", "20", "--interval", "3", "--for", "1"),
+            *("--scenario", "mutations", "--share", "0.5", "--held"),
         )
-        assert (run.code, run.broken) == (0, []), run.errors
         keys = PlatformProcess(store, tmp_path / "log").operated("key", "list")["keys"]
+    assert set(run.broken) <= {"prompt"}, run.errors  # a second is for a machine that has nothing else to do
+    assert run.figure("ackedP50Seconds") < 1.4
+    assert run.figure("extraRequests") == 10
     assert isinstance(keys, list)
     assert [key["revokedAt"] is not None for key in keys if isinstance(key, dict)] == [True, True]
 
 
 @pytest.mark.slow
-def test_outage_of_a_thousand(tmp_path: Path) -> None:
+@pytest.mark.parametrize("held", [[], ["--held"]], ids=["plain", "held"])
+def test_outage_of_a_thousand(tmp_path: Path, held: list[str]) -> None:
     """A thousand machines come back from ten intervals without their platform at no more than twice the steady rate."""
     run = simulated(
         environment(tmp_path),
-        *("--hosts", "1000", "--interval", "3", "--for", "6", "--scenario", "outage", "--outage", "30"),
+        *("--hosts", "1000", "--interval", "3", "--for", "6", "--scenario", "outage", "--outage", "30", *held),
     )
     assert (run.code, run.broken) == (0, []), run.errors
