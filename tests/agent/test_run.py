@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.agent import Sandbox, finish, shell, until
-from tests.support.work import WorkServer, work_server
+from tests.support.work import WorkServer
 
 from donmai_daemon.model.json import JsonObject
 from donmai_daemon.sessions.processes import identify
-
-
-@pytest.fixture
-def server() -> Iterator[WorkServer]:
-    with work_server() as server:
-        yield server
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path, server: WorkServer) -> Sandbox:
-    return Sandbox(tmp_path, server)
 
 
 def statuses(server: WorkServer) -> list[str]:

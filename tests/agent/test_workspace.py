@@ -5,28 +5,17 @@ from __future__ import annotations
 import base64
 import os
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 from tests.support.agent import Sandbox, git, make_repository, shell
-from tests.support.work import WorkServer, work_server
+from tests.support.serving import serving
+from tests.support.work import WorkServer
 
 from donmai_daemon.agent.repository import RepositoryRefused, check_ref, read_repository
-
-
-@pytest.fixture
-def server() -> Iterator[WorkServer]:
-    with work_server() as server:
-        yield server
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path, server: WorkServer) -> Sandbox:
-    return Sandbox(tmp_path, server)
 
 
 @pytest.fixture
@@ -236,14 +225,5 @@ def git_http(root: Path, user: str, password: str) -> Iterator[GitHttp]:
 
         do_GET = do_POST = _serve  # noqa: N815 - names that http.server gives
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    seen.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with serving(Handler) as seen.port:
         yield seen
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -167,31 +167,12 @@ class Host:
         assert {row[1] for row in rows} == {"settled"}
 
 
-def check_case(
-    directory: Path,
-    nursery: Nursery,
-    platform: PlatformProcess,
-    keys: tuple[str, str],
-    story: str,
-    point: str,
-    count: int,
-    delivery: Delivery,
-) -> None:
-    """Kill at the step, start again, and look at everything when it has come to rest."""
-    host = Host(directory, platform, keys, STORIES[story])
-    with Wire(platform.url, delivery) as wire:
-        nursery.start(**host.command(wire.url, point=point, count=count))
-        assert nursery.ended() == -signal.SIGKILL, (directory / "log").read_text()[-3000:]
-        (directory / "log-again").touch()
-        again = nursery.start(**host.command(wire.url, log=str(directory / "log-again")))
-        host.settled()
-        eventually(lambda: "daemon.started" in (directory / "log-again").read_text())
-        os.kill(again, signal.SIGTERM)
-        assert nursery.ended() == 0, (directory / "log-again").read_text()[-3000:]
-    host.check()
+EVERY_CASE = [
+    pytest.param(*case, marks=() if case in everyday_cases() else pytest.mark.slow) for case in sorted(cases())
+]
 
 
-@pytest.mark.parametrize(("story", "point", "count", "delivery"), everyday_cases())
+@pytest.mark.parametrize(("story", "point", "count", "delivery"), EVERY_CASE)
 def test_killed_daemon_ends_where_an_unharmed_one_does(
     tmp_path: Path,
     nursery: Nursery,
@@ -203,23 +184,17 @@ def test_killed_daemon_ends_where_an_unharmed_one_does(
     delivery: Delivery,
 ) -> None:
     """Killed at this step, with the answer delivered this way: same file, one outcome for each mutation, none lost."""
-    check_case(tmp_path, nursery, platform, keys, story, point, count, delivery)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("story", "point", "count", "delivery"), sorted(set(cases()) - set(everyday_cases())))
-def test_killed_daemon_in_every_other_case(
-    tmp_path: Path,
-    nursery: Nursery,
-    platform: PlatformProcess,
-    keys: tuple[str, str],
-    story: str,
-    point: str,
-    count: int,
-    delivery: Delivery,
-) -> None:
-    """The rest of the matrix, for `make crash`."""
-    check_case(tmp_path, nursery, platform, keys, story, point, count, delivery)
+    host = Host(tmp_path, platform, keys, STORIES[story])
+    with Wire(platform.url, delivery) as wire:
+        nursery.start(**host.command(wire.url, point=point, count=count))
+        assert nursery.ended() == -signal.SIGKILL, (tmp_path / "log").read_text()[-3000:]
+        (tmp_path / "log-again").touch()
+        again = nursery.start(**host.command(wire.url, log=str(tmp_path / "log-again")))
+        host.settled()
+        eventually(lambda: "daemon.started" in (tmp_path / "log-again").read_text())
+        os.kill(again, signal.SIGTERM)
+        assert nursery.ended() == 0, (tmp_path / "log-again").read_text()[-3000:]
+    host.check()
 
 
 @pytest.mark.parametrize("story", ["add, remove, add", "pool.deleted"])

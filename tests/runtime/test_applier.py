@@ -476,19 +476,24 @@ def test_preview_changes_nothing(machine: Machine) -> None:
     assert machine.outcomes() == {}
 
 
-def test_an_outcome_that_could_not_be_written_is_written_by_the_next_run(machine: Machine) -> None:
-    """The file was replaced and the journal full: the next run settles as planned, and says so, instead of beginning anew."""
-    full = True
+def full_once(at: str) -> Callable[[str], None]:
+    """A step function under which the journal's disk is full the first time that step is reached."""
+    left = [at]
 
     def step(name: str) -> None:
-        if full and name == "journal.settle_plan.commit":
+        if name in left:
+            left.remove(name)
             raise sqlite3.OperationalError("database or disk is full")
 
-    applier = machine.start(step)
+    return step
+
+
+def test_an_outcome_that_could_not_be_written_is_written_by_the_next_run(machine: Machine) -> None:
+    """The file was replaced and the journal full: the next run settles as planned, and says so, instead of beginning anew."""
+    applier = machine.start(full_once("journal.settle_plan.commit"))
     machine.deliver(add("m1", "a"))
     assert isinstance(applier.run().problem, JournalUnavailable)
     assert machine.outcomes() == {"m1": None}
-    full = False
     assert applier.run().settled == 1
     record = machine.journal.find("m1")
     assert record is not None
@@ -499,18 +504,16 @@ def test_an_outcome_that_could_not_be_written_is_written_by_the_next_run(machine
 
 def test_what_an_earlier_run_did_is_not_done_again_after_a_save(machine: Machine) -> None:
     """A person takes out what was added, the instant its outcome is written: it stays out."""
-    full = True
+    write = full_once("journal.settle_plan.commit")
 
     def step(name: str) -> None:
-        if full and name == "journal.settle_plan.commit":
-            raise sqlite3.OperationalError("database or disk is full")
+        write(name)
         if name == "journal.settle_plan.committed":
             machine.save(START)
 
     applier = machine.start(step)
     machine.deliver(add("m1", "a"))
     applier.run()
-    full = False
     assert applier.run().settled == 1
     assert machine.outcomes() == {"m1": "applied"}
     assert machine.path.read_bytes() == START
