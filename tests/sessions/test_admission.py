@@ -109,6 +109,17 @@ def test_a_repository_can_be_named_by_its_id() -> None:
     assert refusal(ask(repositoryId=repository_id("beta", ALPHA), repository=ALPHA))[0] == "repository_not_allowed"
 
 
+def test_two_names_have_to_mean_one_repository() -> None:
+    """An id and a URL that lead to different repositories are refused, though the project has both."""
+    beta = "https://github.com/acme/beta.git"
+    both = replace(config(), projects={"alpha": Project("alpha", True, (ALPHA, beta))})
+    assert isinstance(ask(both, repository=ALPHA, repositoryId=repository_id("alpha", ALPHA)), Admitted)
+    assert refusal(ask(both, repository=ALPHA, repositoryId=repository_id("alpha", beta))) == (
+        "repository_not_allowed",
+        "repository and repositoryId name different repositories",
+    )
+
+
 def test_work_may_need_no_repository() -> None:
     """Without one, work runs in an empty directory, unless it says that it needs one."""
     answer = ask()

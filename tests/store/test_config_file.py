@@ -14,6 +14,7 @@ import pytest
 from donmai_daemon.errors import ConfigUnwritable
 from donmai_daemon.store.config_file import ABSENT, ChangedUnderneath, ConfigFile, FileRead, digest, read_digest
 from donmai_daemon.store.exchange import ExchangeUnsupported, exchange
+from donmai_daemon.store.metadata import reproduce
 
 OLD = b"# mine\n[machine]\nname = 'a'\n"
 NEW = OLD + b"\n[projects.x]\nrepositories = []\n"
@@ -279,6 +280,14 @@ def test_a_file_that_is_saved_again_with_the_same_bytes_does_not_stand_still(
     assert waits == [pytest.approx(0.25), pytest.approx(0.15)]
 
 
+def test_a_file_from_the_future_is_read_at_once(path: Path) -> None:
+    """Its time says nothing about a save that is under way, and waiting until then would be for ever."""
+    waits: list[float] = []
+    os.utime(path, (4_000_000_000, 4_000_000_000))
+    assert ConfigFile(path, wait=waits.append).read().data == OLD
+    assert waits == []
+
+
 def test_a_save_into_our_own_file_is_waited_out(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In place and of the same length: only the time of the change tells it from what we wrote."""
     now = 2_000_000_000
@@ -314,6 +323,16 @@ def test_extended_attributes_are_kept(path: Path, swap: Callable[[Path, Path], N
     file = ConfigFile(path, swap=swap)
     file.replace(file.read(), NEW, path.with_name(".t"))
     assert os.getxattr(path, "user.note") == b"mine"
+
+
+def test_attributes_that_the_directory_gave_are_not_kept(path: Path) -> None:
+    """A default list of the directory must not open the replacement to people who could not read the file."""
+    other = path.with_name("other")
+    other.write_bytes(NEW)
+    os.setxattr(other, "user.inherited", b"theirs")
+    with other.open("r+b") as file:
+        reproduce(file.fileno(), path, path.stat())
+    assert os.listxattr(other) == os.listxattr(path)
 
 
 def test_settle_names_finishes_a_plain_rename(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -149,6 +150,35 @@ def test_resubmitting_twice_queues_once(journal: Journal, tmp_path: Path) -> Non
     assert [record.request.id for record in journal.pending("config")] == ["loc_redo_abc_a"]
 
 
+def test_what_was_applied_later_is_queued_again_too(journal: Journal, tmp_path: Path) -> None:
+    """The late save knows nothing of any change since the swap that took its file out."""
+    journal.accept(beat("a", "b"), NOW)
+    first, second = (
+        journal.plan(tmp_path / "f", tmp_path / name, "d0", "d1", [Verdict(name, "applied", changed=True)], NOW)
+        for name in ("a", "b")
+    )
+    journal.settle_plan(first, NOW, keep=True)
+    journal.settle_plan(second, NOW, keep=True)
+    journal.resubmit_since(second, "late", NOW)
+    assert [record.request.id for record in journal.pending("config")] == ["loc_redo_late_b"]
+    journal.resubmit_since(first, "early", NOW)
+    assert [record.request.id for record in journal.pending("config")][1:] == [
+        "loc_redo_early_a",
+        "loc_redo_early_b",
+    ]
+
+
+def test_the_newest_keep_their_details_and_all_their_ids(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal that grows for years forgets what the old ones were, and never that they were."""
+    monkeypatch.setattr("donmai_daemon.store.journal.KEEP_DETAILS", 2)
+    names = ["a", "b", "c", "d"]
+    journal.accept(beat(*names), NOW)
+    journal.settle([Verdict(name, "applied", changed=True, diff="+x") for name in names], NOW)
+    kept = {record.request.id: (record.diff, record.request.params) for record in journal.recent(None, 9)}
+    assert kept == {"a": (None, {}), "b": (None, {}), "c": ("+x", {"id": "c"}), "d": ("+x", {"id": "d"})}
+    assert journal.accept(beat(*names), NOW) == []
+
+
 def test_host_status_survives_and_unknown_changes_nothing(tmp_path: Path) -> None:
     """The last known host status is there after a restart; a value nobody knows leaves it alone."""
     path = tmp_path / "journal.sqlite3"
@@ -261,8 +291,9 @@ def _any_values(text: str) -> dict[str, str]:
 
 def test_one_daemon_a_state_directory(tmp_path: Path) -> None:
     """A second lock on the same directory is refused with the holder's process id; after a release it is given."""
+    (tmp_path / "daemon.lock").write_text("123456789 of a killed one\n")
     first = StateLock.acquire(tmp_path / "daemon.lock")
-    with pytest.raises(AlreadyRunning, match="pid"):
+    with pytest.raises(AlreadyRunning, match=rf"another daemon \(pid {os.getpid()}\) uses"):
         StateLock.acquire(tmp_path / "daemon.lock")
     first.release()
     StateLock.acquire(tmp_path / "daemon.lock").release()
