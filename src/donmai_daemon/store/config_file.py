@@ -10,9 +10,9 @@ The interleavings that matter, with our read R, our swap S, and a person's save 
 5. P after S, in place, by an editor that opened the file before S: it lands in the file that S took out. That file is
    kept, looked at again two seconds later and at the next start, and goes back in if it has changed (`Retained`).
 
-Where the file system cannot exchange two names, S is a link of the old file to the temporary name and a plain
-rename; then 3 is seen for saves in place only, and a save by rename in the instants between the comparison and the
-rename is lost. docs/durability.md says so to the user.
+Where the file system cannot exchange two names, S is a hard link of the old file and a plain rename; then 3 is seen
+until the link by either kind of save, and from the link to the rename by saves in place only: a save by rename in that
+instant is lost. docs/durability.md says so to the user.
 """
 
 from __future__ import annotations
