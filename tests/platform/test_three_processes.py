@@ -263,6 +263,7 @@ def last_error(daemon: DaemonProcess) -> Json:
     return beat["lastError"]
 
 
+@pytest.mark.timeout(300)
 def test_a_rolling_restart(three: Three, daemon: DaemonProcess) -> None:
     """Each process is stopped and started again in mid-traffic: no request is refused, and no beat of the daemon fails."""
     host = host_of(three, daemon)
