@@ -41,6 +41,7 @@ class Machine:
             self.save(content)
         self.numbers = itertools.count()
         self.opened: list[Journal] = []
+        self.environ: dict[str, str] = {}
 
     def save(self, data: bytes) -> None:
         """A person saves by renaming a new file over the old one."""
@@ -57,7 +58,9 @@ class Machine:
         self.opened.append(self.journal)
         file = ConfigFile(self.path, step=step, swap=swap, wait=lambda _seconds: None)
         configuration = Configuration(
-            file, self.directory / "last-good.toml", lambda document, previous: load(document, {}, previous)
+            file,
+            self.directory / "last-good.toml",
+            lambda document, previous: load(document, self.environ, previous),
         )
         applier = Applier(self.journal, configuration, lambda: NOW, lambda: f"{next(self.numbers):08}", step)
         applier.recover()
@@ -136,6 +139,23 @@ def test_add_and_remove_in_one_batch_write_nothing(machine: Machine) -> None:
     applier.run()
     assert machine.path.stat().st_ino == before
     assert machine.outcomes() == {"m1": "applied", "m2": "applied"}
+
+
+def test_what_the_environment_says_is_never_written(machine: Machine) -> None:
+    """Secrets and overrides are in effect, and in neither the file nor the copy that is kept of it."""
+    machine.environ = {
+        "DONMAI_DAEMON_TOKEN": "rsk_live_secret",
+        "DONMAI_PLATFORM__PROXY": "http://me:secret@proxy.test:3128",
+        "DONMAI_CAPACITY__MAX_SESSIONS": "3",
+    }
+    applier = machine.start()
+    machine.deliver(add("m1", "a"))
+    current = applier.run().current
+    assert current is not None
+    assert current.config.capacity.max_sessions == 3
+    wanted = START + b'\n[projects.a]\nrepositories = ["https://git.test/a"]\n'
+    assert machine.path.read_bytes() == wanted
+    assert (machine.directory / "last-good.toml").read_bytes() == wanted
 
 
 def test_history_tells_what_each_one_did(machine: Machine) -> None:
