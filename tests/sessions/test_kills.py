@@ -75,13 +75,13 @@ def trial(directory: Path, seed: int, sessions: int, kills: int) -> Counter[str]
         def daemon() -> None:
             machine.kill()
             havoc.kills["daemon"] += 1
-            time.sleep(rng.random() / 2)
+            time.sleep(rng.random() / 2)  # no event: how long it is away is left to chance
             machine.start()
 
         def platform_() -> None:
             platform.kill()
             havoc.kills["platform"] += 1
-            time.sleep(rng.random() / 2)
+            time.sleep(rng.random() / 2)  # no event: how long it is away is left to chance
             platform.start()
 
         def runner() -> None:

@@ -143,7 +143,7 @@ class ScriptedPlatform:
             await stream.send(reply.data)
             while reply.drip is not None:
                 await stream.send(reply.drip)
-                await anyio.sleep(0.01)
+                await anyio.sleep(0.01)  # the pace of the drip: no event, the test is about slowness
             if reply.end == "stall":
                 await stream.receive()  # ends when the other side hangs up
             if reply.end == "reset":
