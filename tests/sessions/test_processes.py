@@ -60,6 +60,19 @@ async def test_a_number_used_again_is_another_process() -> None:
         assert is_running(known)
 
 
+async def test_whoever_has_the_runners_number_next_is_nobody_of_the_session(tmp_path: Path) -> None:
+    """Neither that process nor its group and session: only the mark would tell that they belong."""
+    pid = tmp_path / "pid"
+    with running(f"sleep 600 & echo $! > {pid}.new; mv {pid}.new {pid}; wait", mark="somebody-elses") as child:
+        until(pid.exists)
+        stranger = identify_child(child.pid)
+        runner = ProcessId(stranger.pid, stranger.start - 1)
+        assert belonging(runner, MARK) == set()
+        assert await sweep(runner, MARK) == 0
+        assert is_running(stranger)
+        assert identify(int(pid.read_text())) is not None
+
+
 async def test_an_end_is_heard_of_whoever_the_parent_is(tmp_path: Path) -> None:
     """The end of a process that is not our child wakes the waiter; one that waits to be reaped has ended."""
     pid = tmp_path / "pid"
