@@ -71,6 +71,7 @@ async def test_whoever_has_the_runners_number_next_is_nobody_of_the_session(tmp_
         assert await sweep(runner, MARK) == 0
         assert is_running(stranger)
         assert identify(int(pid.read_text())) is not None
+        os.killpg(stranger.pid, signal.SIGKILL)
 
 
 async def test_an_end_is_heard_of_whoever_the_parent_is(tmp_path: Path) -> None:
