@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -95,7 +96,7 @@ class OwnPlatform:
         log: Path,
     ) -> None:
         """`keys` are an admin's and a worker's; `log` gets what it logs."""
-        port = free_port(0)
+        self._port = port = free_port(0)
         options = [
             "--host", LOOPBACK, "--port", str(port), "--heartbeat-interval", f"{interval:g}",
             "--rate-limit", str(_NO_LIMIT),  # a thousand machines behind one key are the point here
@@ -113,6 +114,7 @@ class OwnPlatform:
         self._environ = {**child_environment(environ), **store}
         self._log = log
         self._process = AsyncExitStack()
+        self._guard: socket.socket | None = None
         self.url = f"http://{LOOPBACK}:{port}"
         self.admin: Secret | None
         self.admin, self.worker = keys
@@ -132,13 +134,24 @@ class OwnPlatform:
         raise DonmaiError(f"the platform did not start: {said[-500:]}")
 
     async def stop(self) -> None:
-        """End it in order."""
+        """End it in order, if it runs."""
+        if self._guard is not None:
+            self._guard.close()
         await self._process.aclose()
 
     async def go_away(self, fleet: Fleet) -> None:
         await self.stop()
+        # Nobody listens there now, and with this nobody else begins to: the machines would send it their tokens.
+        self._guard = guard = socket.socket()
+        guard.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            guard.bind((LOOPBACK, self._port))
+        except OSError as error:
+            raise DonmaiError(f"another program took the platform's port {self._port}: {error.strerror}") from error
 
     async def come_back(self, fleet: Fleet) -> None:
+        assert self._guard is not None
+        self._guard.close()
         await self.start()
 
 
