@@ -18,7 +18,7 @@ from tests.support.work import WorkServer, work_server
 
 from donmai_daemon.model.json import JsonObject
 from donmai_daemon.model.session import Refusal
-from donmai_daemon.sessions.processes import identify
+from donmai_daemon.sessions.processes import descendants, identify
 from donmai_daemon.sessions.record import RecordStore, SessionRecord
 from donmai_daemon.sessions.work import PollAnswer, read_poll_answer
 
@@ -286,6 +286,7 @@ async def test_a_claim_is_confirmed_however_long_the_clone_takes(server: WorkSer
 async def test_a_runner_waits_until_its_id_is_on_disk(server: WorkServer, tmp_path: Path) -> None:
     """Where the record cannot be written, the runner leaves without having asked for anything, and the claim goes back."""
     async with house(tmp_path, server, config(command=shell(f"touch {tmp_path}/ran"))) as home:
+        others = descendants(os.getpid())
         save = RecordStore.save
 
         def full_disk(self: RecordStore, record: SessionRecord) -> None:
@@ -301,6 +302,7 @@ async def test_a_runner_waits_until_its_id_is_on_disk(server: WorkServer, tmp_pa
         assert not (tmp_path / "ran").exists()
         assert ("GET", "/api/daemon/sessions/ses_1") not in server.requests
         assert home.manager.active_count == 0
+        assert descendants(os.getpid()) <= others
 
 
 async def test_a_drain_waits_and_then_ends(server: WorkServer, tmp_path: Path) -> None:
