@@ -39,6 +39,17 @@ def test_projects(machine: Machine) -> None:
     assert applied(machine, "project.remove", {"id": "alpha"}) == start
 
 
+def test_a_mutation_costs_no_token(machine: Machine) -> None:
+    """A project says nothing about how the platform is reached: the token is fetched anew for a reload, and not for it."""
+    daemon = machine.daemon
+    applied(machine, "project.add", {"id": "alpha", "repository": ALPHA})
+    applied(machine, "project.remove", {"id": "alpha"})
+    assert daemon.logged("configuration.changed")
+    assert not daemon.logged("identity.refreshed")
+    daemon.post("/api/daemon/reload")
+    daemon.until_logged("identity.refreshed")
+
+
 def test_policies(machine: Machine) -> None:
     """Each operation on the model-access policy makes exactly its own bytes, and the way back is exact."""
     start = machine.daemon.file.read_bytes()

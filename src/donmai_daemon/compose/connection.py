@@ -34,7 +34,13 @@ class Connection:
         self._live_config = live_config
         self.on_look_again = Notice()
         self._changed = anyio.Event()
-        live_config.on_change.add(self.look_again)
+        self._adopted = live_config.config.platform
+        live_config.on_change.add(self._compare)
+
+    def _compare(self) -> None:
+        """A mutation changes projects, not how the platform is reached: no token is fetched for each."""
+        if self._live_config.config.platform != self._adopted:
+            self.look_again()
 
     def look_again(self) -> None:
         """Settings were read again: the token, the certificate authority or the proxy may be others now."""
@@ -47,7 +53,8 @@ class Connection:
             while True:
                 await self._changed.wait()
                 self._changed = anyio.Event()
-                await self.client.adopt(self._live_config.config.platform)
+                self._adopted = self._live_config.config.platform
+                await self.client.adopt(self._adopted)
                 self.identity.look_again()
                 self.on_look_again()
 
