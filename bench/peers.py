@@ -110,7 +110,6 @@ def _answers(url: str) -> None:
 PEERS = {
     "buildbot-worker": Peer(["buildbot-worker"], _buildbot, 5),
     "supervisord": Peer(["supervisor"], _supervisord, 5),
-    "prefect worker": Peer(
-        ["prefect", "whenever"], _prefect, 20
-    ),  # whenever: it imports it and does not ask for it
+    # Prefect 3.8 asks for any later FastAPI, and does not start with 0.165.
+    "prefect worker": Peer(["prefect", "fastapi<0.140"], _prefect, 20),
 }
