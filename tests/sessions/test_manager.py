@@ -117,6 +117,9 @@ async def test_a_duplicate_never_replaces_a_live_session(server: WorkServer, tmp
         await anyio.to_thread.run_sync(server.wait, lambda: bool(server.nacks))
         assert [(name, body["claimId"]) for name, body in server.nacks] == [("ses_1", "c9")]
         assert server.nacks[0][1]["reason"] == "session is already running on this host"
+        assert home.manager.active_count == 1
+        (record,) = RecordStore(tmp_path / "sessions" / "records").load()
+        assert (record.state, record.claim_id) == ("running", work().claim_id)
         (tmp_path / "go-ses_1").touch()
         assert (await home.reported("ses_1")).outcome == "completed"
     assert (tmp_path / "runs").read_text() == "ses_1\n"
