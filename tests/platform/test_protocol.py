@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
@@ -91,3 +93,20 @@ def test_a_body_may_be_announced(embedded: PlatformProcess) -> None:
         assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(b"{}")
         assert connection.recv(65536).startswith(b"HTTP/1.1 401 ")
+
+
+def test_the_daemon_keeps_to_its_own_parser() -> None:
+    """Nothing that the daemon is composed of, its control API served, imports the platform's parser or its framework."""
+    program = """
+import importlib, pkgutil, sys
+import donmai_daemon.compose
+for module in pkgutil.walk_packages(donmai_daemon.compose.__path__, "donmai_daemon.compose."):
+    importlib.import_module(module.name)
+from donmai_daemon.control.protocol import Limits
+from donmai_daemon.control.server import _configure
+_configure(lambda *_: None, Limits())
+print(*sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "donmai_daemon.control.protocol" in done.stdout.split()
+    assert not {"httptools", "starlette", "donmai_daemon.platform"} & set(done.stdout.split())
