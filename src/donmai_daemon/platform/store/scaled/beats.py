@@ -72,7 +72,7 @@ async def _exchange(transaction: Transaction, beat: BeatExchange, queued_work: i
     if row is None:
         return None
     host_id, at = text(row, "host_id"), milliseconds(beat.at)
-    foreign = [ack.id for ack in beat.acks if not await _settle(transaction, host_id, ack, at, beat.worker_id)]
+    foreign = await _settle(transaction, host_id, beat.acks, at, beat.worker_id)
     row = await transaction.row("beats", worker_ids=[beat.worker_id]) or row
     if beat.hold and not has_news(row, beat.at):
         return outcome(row, queued_work, answered=False, foreign=foreign)
@@ -82,25 +82,38 @@ async def _exchange(transaction: Transaction, beat: BeatExchange, queued_work: i
     due = await transaction.rows("due_mutations", host_id=host_id, at=at, limit=MAX_DELIVERED)
     delivered = that_fit(due)
     stored = await transaction.row("admission", id=host_id) if beat.reported_digest is not None else None
-    for mutation, before in stamps(delivered, stored, beat):
-        await transaction.run("stamp_delivered", number=mutation["number"], at=at, before=before)
-        await transaction.audit(text(mutation, "id"), at, beat.worker_id, "pending", "delivered")
+    first_time = [*stamps(delivered, stored, beat)]
+    await transaction.run_each(
+        "stamp_delivered",
+        [{"number": mutation["number"], "at": at, "before": before} for mutation, before in first_time],
+    )
+    ids = [text(mutation, "id") for mutation, _ in first_time]
+    await transaction.audit_each(ids, at, beat.worker_id, "pending", "delivered")
     if row["status_told"] != row["status"]:
         await transaction.run("set_status_told", id=host_id)
     return outcome(row, queued_work, delivered, foreign=foreign)
 
 
-async def _settle(transaction: Transaction, host_id: str, ack: SettledAck, at: int, by: str) -> bool:
-    """Whether the id is one of this host's that was delivered; the first outcome stands."""
-    status = "applied" if ack.error is None else "failed"
-    settled = await transaction.row(
-        "settle_mutation", id=ack.id, host_id=host_id, status=status, at=at, error=ack.error
+async def _settle(
+    transaction: Transaction, host_id: str, acks: Sequence[SettledAck], at: int, by: str
+) -> list[str]:
+    """Settle what was delivered; the first outcome stands. The ids that are none of this host's delivered ones."""
+    ends = [(ack, "applied" if ack.error is None else "failed") for ack in acks]
+    settled = await transaction.row_each(
+        "settle_mutation",
+        [
+            {"id": ack.id, "host_id": host_id, "status": status, "at": at, "error": ack.error}
+            for ack, status in ends
+        ],
     )
-    if settled is None:
-        return await transaction.row("is_settled", id=ack.id, host_id=host_id) is not None
-    await transaction.audit(ack.id, at, by, "delivered", status)
-    told = status_after(settled, status)
-    host = await transaction.row("host", id=host_id) if told is not None else None
-    if told is not None and host is not None:
-        await set_status(transaction, host_record(host), told, at, by)
-    return True
+    for went_to in ("applied", "failed"):
+        moved = [ack.id for (ack, status), row in zip(ends, settled, strict=True) if row and status == went_to]
+        await transaction.audit_each(moved, at, by, "delivered", went_to)
+    for (_, status), row in zip(ends, settled, strict=True):
+        told = status_after(row, status) if row is not None else None
+        host = await transaction.row("host", id=host_id) if told is not None else None
+        if told is not None and host is not None:
+            await set_status(transaction, host_record(host), told, at, by)
+    unsettled = [ack.id for ack, row in zip(acks, settled, strict=True) if row is None]
+    known = await transaction.row_each("is_settled", [{"id": id_, "host_id": host_id} for id_ in unsettled])
+    return [id_ for id_, row in zip(unsettled, known, strict=True) if row is None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import select
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeAlias, TypeVar
 
@@ -52,9 +52,31 @@ class Transaction:
     async def row(self, name: str, /, **values: object) -> Row | None:
         return await (await self._connection.execute(queries()[name], _storable(values))).fetchone()
 
+    async def row_each(self, name: str, each: Sequence[Mapping[str, object]]) -> list[Row | None]:
+        """Execute a statement that returns rows once for each of the values, all in one go; the first row of each."""
+        found: list[Row | None] = []
+        async with self._connection.cursor() as cursor:
+            await cursor.executemany(queries()[name], [_storable(values) for values in each], returning=True)
+            while len(found) < len(each):
+                found.append(await cursor.fetchone())
+                cursor.nextset()
+        return found
+
+    async def run_each(self, name: str, each: Sequence[Mapping[str, object]]) -> None:
+        """Execute a statement once for each of the values, all in one go: 500 round trips would outlast a beat's deadline."""
+        async with self._connection.cursor() as cursor:
+            await cursor.executemany(queries()[name], [_storable(values) for values in each])
+
     async def audit(self, subject: str, at: int, by: str, came_from: str | None, went_to: str) -> None:
         """One row of the audit trail."""
-        await self.run("insert_audit", subject=subject, at=at, by=by, came_from=came_from, went_to=went_to)
+        await self.audit_each([subject], at, by, came_from, went_to)
+
+    async def audit_each(
+        self, subjects: Sequence[str], at: int, by: str, came_from: str | None, went_to: str
+    ) -> None:
+        """One row of the audit trail for each of `subjects`."""
+        shared = {"at": at, "by": by, "came_from": came_from, "went_to": went_to}
+        await self.run_each("insert_audit", [{"subject": subject, **shared} for subject in subjects])
 
 
 class Database:
