@@ -68,7 +68,9 @@ def _real(place: Path) -> list[Figure]:
             machine.daemon.start()
             machine.joined()
         for number in range(_CHANGES):
-            time.sleep(rng.uniform(0.1, 0.3))
+            time.sleep(
+                rng.uniform(0.3, 0.5)
+            )  # each daemon tells an outcome at once at most once a second, after five
             bench.enqueue(rng.choice(machines), number)
         waits = []
         for machine in machines:
