@@ -20,6 +20,15 @@ def test_steady(tmp_path: Path) -> None:
     assert list(tmp_path.glob("donmai-simulate-*")) == []
 
 
+def test_steady_under_faults(tmp_path: Path) -> None:
+    """What goes wrong on purpose is not held against the platform: whom it has just befallen is not away."""
+    run = simulated(
+        environment(tmp_path), *("--hosts", "200", "--interval", "1", "--for", "3", "--lost", "0.2", "--seed", "1")
+    )
+    assert (run.code, run.broken) == (0, []), run.errors
+    assert run.figure("lost") > 100
+
+
 def test_outage(tmp_path: Path) -> None:
     """After an outage of ten intervals the fleet returns at no more than twice its steady rate, and nothing is lost."""
     run = simulated(

@@ -34,6 +34,8 @@ class Line:
         self._address = around.address
         self._rng = rng
         self._wire: Wire | None = None
+        self.spoiled = False
+        """Whether the last request was in vain on purpose."""
 
     @property
     def base(self) -> str:
@@ -83,6 +85,7 @@ class Line:
 
     async def _exchange(self, head: h11.Request, body: bytes) -> Answer:
         fate = self._around.faults.fate(self._rng)
+        self.spoiled = fate in {"hung up", "lost"}
         if fate == "hung up":
             await self._send(head, body)
             self._around.tally.lost += 1

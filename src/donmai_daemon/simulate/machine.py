@@ -58,8 +58,8 @@ class Machine:
 
     @property
     def down(self) -> bool:
-        """Whether its last request was in vain."""
-        return self._daemon.heartbeat.trace().last_error is not None
+        """Whether its last beat was in vain, and not on purpose."""
+        return self._daemon.heartbeat.trace().last_error is not None and not self._line.spoiled
 
     async def join(self) -> str:
         """Become a worker, however long it takes; the platform's id of this host."""
@@ -76,8 +76,8 @@ class Machine:
     async def live(self) -> None:
         """Run the daemon, and another each time that one ends; the first beat is at a random point of an interval."""
         delay = self._rng.uniform(0, self.interval)
+        await self._running.wait()
         while True:
-            await self._running.wait()
             self._daemon = daemon = self._new_daemon(delay)
             if self._desk.apply():
                 daemon.heartbeat.tell_now()
@@ -87,6 +87,7 @@ class Machine:
                 await daemon.ended.wait()
                 tasks.cancel_scope.cancel()
             self._line.close()
+            await self._running.wait()
             acks_wait = self._journal.counts().unsent > 0
             last = self._journal.accepted_at
             delay = first_delay(self._around.clock, self._rng, self.interval, last, acks_wait=acks_wait)
