@@ -43,7 +43,7 @@ class Drain:
         self._wanted.set()
         running = self._sessions.active_count
         if not running:
-            return "draining: no session runs"
+            return "draining"
         sessions = "1 session" if running == 1 else f"{running} sessions"
         return f"draining: {sessions} may end within {self._seconds:g} s, what then still runs is ended"
 
