@@ -51,6 +51,7 @@ def test_created_and_removed_leaves_the_same_bytes(data: bytes) -> None:
     """On hand-made nasty documents: in is one stretch of text, out is the bytes from before, the meaning too."""
     document = Document.parse(data)
     adds_and_removes(document)
+    assert document.data == data
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,8 @@ def check(document: Document, op: str, params: JsonObject) -> Document:
 @bounded(400)
 def test_one_operation(data: bytes, operation: tuple[str, JsonObject]) -> None:
     """One operation on a generated document means what a model on plain values says it means."""
-    check(Document.parse(data), *operation)
+    document = check(Document.parse(data), *operation)
+    assert same(Document.parse(document.data).values, document.values)
 
 
 @given(documents(), st.lists(OPERATIONS, min_size=2, max_size=12))
@@ -132,6 +133,7 @@ def test_nasty_documents(data: bytes, operations: list[tuple[str, JsonObject]]) 
     document = Document.parse(data)
     for operation in operations:
         document = check(document, *operation)
+    assert same(Document.parse(document.data).values, document.values)
 
 
 @given(documents(), st.sampled_from(PROJECT_IDS))
@@ -162,3 +164,4 @@ def test_sequences_at_length(data: bytes, operations: list[tuple[str, JsonObject
     document = Document.parse(data)
     for operation in operations:
         document = check(document, *operation)
+    assert same(Document.parse(document.data).values, document.values)

@@ -61,6 +61,7 @@ def test_a_mutation_reaches_the_file(machine: Machine) -> None:
 def test_the_manager_is_told_how_it_goes(machine: Machine) -> None:
     """`systemctl status` shows the last beat and what is pending."""
     machine.wait("a status text", lambda: "beat" in machine.shown(UNIT, "StatusText"))
+    assert machine.shown(UNIT, "ActiveState") == "active"
 
 
 def test_reload_reads_the_file_and_says_when_it_cannot(machine: Machine) -> None:
@@ -179,6 +180,7 @@ def test_what_a_crash_leaves_is_ended_and_reported(machine: Machine) -> None:
     machine.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", UNIT)
     machine.wait("nothing of it runs", lambda: machine.try_("pgrep", "--exact", "sleep").code != 0)
     machine.wait("reported", lambda: session_status(machine, session) == "failed", 60)
+    assert machine.try_("pgrep", "--exact", "sleep").code != 0, "nothing was started a second time"
 
 
 def test_a_newer_package_keeps_what_is_there(machine: Machine) -> None:
