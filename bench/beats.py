@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.edits import file_of
-from tests.support.daemon import DaemonProcess, Machine, config_for, eventually
+from tests.support.daemon import DaemonProcess, Machine, config_for
 from tests.support.platform import PlatformProcess
+from tests.support.waiting import eventually
 
 from donmai_daemon.model.json import JsonObject
 

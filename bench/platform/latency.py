@@ -14,9 +14,10 @@ from pathlib import Path
 
 from bench.beats import Bench, percentile
 from bench.platform.figures import Figure
-from tests.support.daemon import Machine, eventually
+from tests.support.daemon import Machine
 from tests.support.platform import PlatformProcess
 from tests.support.servers import Servers
+from tests.support.waiting import eventually
 
 DAEMONS = 200
 INTERVAL_SECONDS = 30

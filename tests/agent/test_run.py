@@ -6,7 +6,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.support.agent import Sandbox, finish, shell, until
+from tests.support.agent import Sandbox, finish, shell
+from tests.support.waiting import eventually
 from tests.support.work import WorkServer
 
 from donmai_daemon.model.json import JsonObject
@@ -95,7 +96,7 @@ def test_a_signal_stops_the_agent_in_good_order(
     mark = tmp_path / "mark"
     script = f"trap 'echo tidied > {mark}; exit 0' TERM; echo > {mark}.up; while :; do sleep 0.05; done"
     runner = sandbox.start("ses_1", shell(script))
-    until(Path(f"{mark}.up").exists)
+    eventually(Path(f"{mark}.up").exists)
     runner.send_signal(number)
     ran = finish(runner)
     assert mark.read_text() == "tidied\n"
@@ -123,12 +124,12 @@ def test_the_agent_dies_with_its_runner(server: WorkServer, sandbox: Sandbox, tm
     server.add("ses_1")
     pid = tmp_path / "pid"
     runner = sandbox.start("ses_1", shell(f"echo $$ > {pid}.new; mv {pid}.new {pid}; exec sleep 600"))
-    until(pid.exists)
+    eventually(pid.exists)
     agent = identify(int(pid.read_text()))
     assert agent is not None
     runner.kill()
     runner.communicate()
-    until(lambda: identify(agent.pid) != agent)
+    eventually(lambda: identify(agent.pid) != agent)
 
 
 def test_the_platform_stops_a_session_by_its_lock(server: WorkServer, sandbox: Sandbox) -> None:

@@ -9,27 +9,19 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.crash.matrix import AFTER, BOTH, FILE, HOST, LATER, START, STORIES, Story, cases, everyday_cases
 from tests.crash.wire import DELIVERIES, Delivery, Wire
 from tests.support.platform import PlatformProcess
+from tests.support.waiting import eventually
 
 from donmai_daemon.model.json import JsonObject
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    """Ask another process's state until it holds: there is no event to wait for across the process boundary."""
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.02)
 
 
 class Nursery:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
-from tests.support.daemon import Machine, eventually
+from tests.support.daemon import Machine
+from tests.support.waiting import eventually
 
 ALPHA = "https://github.com/acme/alpha.git"
 

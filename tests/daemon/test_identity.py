@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 
 from tests.daemon.conftest import NewMachine
-from tests.support.daemon import eventually
 from tests.support.platform import PlatformProcess
 from tests.support.relay import Exchange, relay
+from tests.support.waiting import eventually
 
 
 def test_the_platform_forgets_the_machine(new_machine: NewMachine, platform: PlatformProcess) -> None:

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 from tests.daemon.conftest import NewMachine
-from tests.support.daemon import DaemonProcess, Machine, config_for, eventually
+from tests.support.daemon import DaemonProcess, Machine, config_for
 from tests.support.platform import PlatformProcess
 from tests.support.relay import Exchange, relay
+from tests.support.waiting import eventually
 
 from donmai_daemon.model.json import JsonObject
 

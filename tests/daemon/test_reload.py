@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 
 from tests.daemon.conftest import NewMachine
-from tests.support.daemon import Machine, eventually
+from tests.support.daemon import Machine
 from tests.support.platform import PlatformProcess
 from tests.support.relay import relay
+from tests.support.waiting import eventually
 
 from donmai_daemon.store.config_file import digest
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from tests.daemon.conftest import NewMachine
-from tests.support.daemon import Machine, eventually
+from tests.support.daemon import Machine
 from tests.support.platform import PlatformProcess
+from tests.support.waiting import eventually
 
 from donmai_daemon.model.json import JsonObject
 

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 from tests.daemon.conftest import NewMachine
 from tests.support.agent import shell
-from tests.support.daemon import Machine, eventually
+from tests.support.daemon import Machine
 from tests.support.platform import PlatformProcess
+from tests.support.waiting import eventually
 
 
 def test_a_stop_in_order(machine: Machine) -> None:

@@ -7,9 +7,9 @@ import time
 
 import pytest
 from tests.daemon.conftest import NewMachine
-from tests.support.daemon import eventually
 from tests.support.platform import PlatformProcess
 from tests.support.relay import Exchange, relay
+from tests.support.waiting import eventually
 
 
 @pytest.mark.parametrize("holds", [True, False], ids=["held beats", "plain beats"])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from tests.support.daemon import Machine, eventually
+from tests.support.daemon import Machine
+from tests.support.waiting import eventually
 
 from donmai_daemon.model.json import JsonObject
 

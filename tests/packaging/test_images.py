@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from pathlib import Path
 
 import pytest
 from tests.support.containerfile import build, running
 from tests.support.nspawn import debian
 from tests.support.service import ROOT, build_packages
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -33,10 +33,11 @@ def test_the_daemon_runs_in_its_container(context: Path, tmp_path: Path) -> None
     volumes = tmp_path / "volumes"
     volumes.mkdir()
     with running(image, {}, volumes, tmp_path / "out") as container:
-        end = time.monotonic() + 30
-        while not container.first or container.exec(*image.healthcheck).returncode != 0:
-            assert time.monotonic() < end, (tmp_path / "out").read_text()
-            time.sleep(0.2)
+        eventually(
+            lambda: bool(container.first) and container.exec(*image.healthcheck).returncode == 0,
+            every=0.2,
+            said=(tmp_path / "out").read_text,
+        )
         ids = Path(f"/proc/{container.first}/status").read_text()
         assert "Uid:\t7734\t7734\t7734\t7734" in ids
         assert "Read-only" in container.exec("touch", "/usr/lib/donmai/x").stderr

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.support.waiting import eventually
 
 from donmai_daemon.model.json import Json, JsonObject
 
@@ -56,8 +57,7 @@ class Space:
         stack.callback(self._holder.kill)
         own = Path("/proc/self/ns/net").readlink()
         self.pid = self._holder.pid
-        while Path(f"/proc/{self.pid}/ns/net").readlink() == own:
-            time.sleep(0.01)
+        eventually(lambda: Path(f"/proc/{self.pid}/ns/net").readlink() != own)
         self.run("ip", "link", "set", "lo", "up")
 
     def inside(self, *argv: str) -> list[str]:
@@ -85,10 +85,7 @@ def events(log: Path, name: str) -> int:
 
 def within(seconds: float, log: Path, name: str, count: int) -> None:
     """The event was logged `count` times, and not later than after `seconds`."""
-    end = time.monotonic() + seconds
-    while events(log, name) < count:
-        assert time.monotonic() < end, log.read_text()
-        time.sleep(0.02)
+    eventually(lambda: events(log, name) >= count, seconds, said=log.read_text)
 
 
 class Laptop:
@@ -110,9 +107,8 @@ class Laptop:
         stack.enter_context(running(serve, self._home, served))
         click = cafe.inside(sys.executable, "-c", PORTAL, PLATFORM, "7735")
         stack.enter_context(running(click, self._home, self.portal))
-        for out in (served, self.portal):
-            while "ready" not in out.read_text():
-                time.sleep(0.02)
+        eventually(lambda: "ready" in served.read_text(), said=served.read_text)
+        eventually(lambda: "ready" in self.portal.read_text(), said=self.portal.read_text)
         config, self.log = place / "daemon.toml", place / "log"
         config.write_text(f'[platform]\nurl = "http://{PLATFORM}:7735"\nallow_insecure = true\n')
         own = self._home | {"DONMAI_DAEMON_TOKEN": str(self._answer(*create)["key"])}
@@ -180,7 +176,7 @@ def test_beats_come_back_with_the_network(laptop: Laptop) -> None:
     # The next beat is held by the platform, and its answer has no way back from now on.
     within(5, laptop.log, "beat.accepted", 1)
     laptop.offline()
-    time.sleep(1)
+    within(5, laptop.log, "network.gone", 1)
     assert laptop.seen_after(laptop.online("wifi0", "198.51.100.8")) < 2
 
 
@@ -192,8 +188,7 @@ def test_a_captive_portal_is_no_platform(laptop: Laptop) -> None:
     laptop.offline()
     laptop.online("wifi1", "198.51.100.9")
     within(20, laptop.log, "beat.failed", 2)
-    while "/heartbeat" not in laptop.portal.read_text():
-        time.sleep(0.02)
+    eventually(lambda: "/heartbeat" in laptop.portal.read_text())
     there = laptop.status()
     conditions = there["conditions"]
     assert isinstance(conditions, list)

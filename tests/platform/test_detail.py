@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import jwt
 import pytest
 from tests.platform.conftest import Org, StoreKind, platform_on
 from tests.support.platform import Answer, PlatformProcess, TestWorker
+from tests.support.waiting import eventually
 
 from donmai_daemon.model.json import Json, JsonObject
 
@@ -180,8 +180,7 @@ def test_tokens_expire(store: StoreKind, tmp_path: Path) -> None:
     with platform_on(store, tmp_path, "--token-ttl", "1") as brief:
         key = brief.make_key("worker")
         worker = brief.register(key)
-        while brief.beat(worker).status == 200:
-            time.sleep(0.1)
+        eventually(lambda: brief.beat(worker).status != 200, every=0.1)
         assert brief.beat(worker).status == 401
         path = f"/api/workers/{worker.worker_id}/refresh-token"
         assert brief.call("POST", path, worker.token, {}).status == 401

@@ -13,6 +13,7 @@ from tests.platform.conftest import StoreKind, make_org, platform_on
 from tests.platform.test_held_beats import holding
 from tests.support.platform import PlatformProcess
 from tests.support.servers import Servers, own_servers
+from tests.support.waiting import eventually
 
 _FRESH = 5.0
 
@@ -42,11 +43,7 @@ def numbers_of(platform: PlatformProcess) -> Numbers:
 
 def fleet_of(platform: PlatformProcess, seen: Callable[[Numbers], bool]) -> Numbers:
     """The same, once the numbers that are read from the store at most every five seconds are as they must be."""
-    deadline = time.monotonic() + 4 * _FRESH
-    while not seen(now := numbers_of(platform)):
-        assert time.monotonic() < deadline, now.families
-        time.sleep(0.1)
-    return now
+    return eventually(lambda: now if seen(now := numbers_of(platform)) else None, 4 * _FRESH, every=0.1)
 
 
 @pytest.fixture

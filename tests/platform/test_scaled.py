@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -21,6 +20,7 @@ from tests.platform.test_held_beats import holding
 from tests.platform.test_races import CLIENTS, race
 from tests.support.platform import PARAMS, Answer, PlatformProcess, TestWorker, read_answer
 from tests.support.servers import Postgres, RedisServer, Servers, own_servers
+from tests.support.waiting import eventually
 
 import donmai_daemon.platform.store.scaled as scaled_store
 from donmai_daemon.model.json import Json
@@ -176,27 +176,19 @@ def endure(mortal: Mortal, machine: str, kill: Callable[[], None], revive: Calla
     with ThreadPoolExecutor(len(workers)) as clients:
         running = [clients.submit(traffic.drive, *each) for each in zip(workers, platforms, strict=True)]
         try:
-            until(lambda: len(traffic.settled) > 20 and len(traffic.claimed) > 5)
+            eventually(lambda: len(traffic.settled) > 20 and len(traffic.claimed) > 5)
             kill()
-            until(lambda: len(traffic.refused) > 8)
+            eventually(lambda: len(traffic.refused) > 8)
             assert [p.call("GET", "/readyz").status for p in (pair.first, pair.second)] == [503, 503]
             revive()
-            until(lambda: all(p.call("GET", "/readyz").status == 200 for p in (pair.first, pair.second)))
+            eventually(lambda: all(p.call("GET", "/readyz").status == 200 for p in (pair.first, pair.second)))
             accepted, claimed = len(traffic.accepted), len(traffic.claimed)
-            until(lambda: len(traffic.accepted) > accepted + 20 and len(traffic.claimed) > claimed + 5)
+            eventually(lambda: len(traffic.accepted) > accepted + 20 and len(traffic.claimed) > claimed + 5)
         finally:
             traffic.stop.set()
         for each in running:
             each.result(PATIENCE)
     return traffic
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that other processes bring about."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.02)
 
 
 def check(traffic: Traffic, reason: str) -> None:

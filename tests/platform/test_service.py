@@ -12,8 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from tests.support.daemon import eventually
 from tests.support.platform import PlatformProcess
+from tests.support.waiting import eventually
 
 UNITS = Path(__file__).parents[2] / "systemd"
 PATIENCE = 30.0

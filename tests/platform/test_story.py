@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from tests.platform.conftest import StoreKind, make_org, platform_on
-from tests.support.daemon import DaemonProcess, Machine, config_for, eventually
+from tests.support.daemon import DaemonProcess, Machine, config_for
 from tests.support.platform import PARAMS, PlatformProcess
+from tests.support.waiting import eventually
 
 from donmai_daemon.clock import rfc3339
 from donmai_daemon.model.json import JsonObject

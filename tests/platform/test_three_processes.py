@@ -16,10 +16,11 @@ import httpx
 import pytest
 from tests.platform.conftest import Org, make_org
 from tests.platform.test_held_beats import held_now
-from tests.support.daemon import DaemonProcess, config_for, eventually
+from tests.support.daemon import DaemonProcess, config_for
 from tests.support.platform import Answer, PlatformClient, PlatformProcess, TestWorker
 from tests.support.proxies import Front, balancer, nginx
 from tests.support.servers import Servers, free_port
+from tests.support.waiting import eventually
 
 from donmai_daemon.model.json import Json, JsonObject
 

@@ -13,6 +13,7 @@ import pytest
 import redis
 from tests.platform.conftest import Org, StoreKind, make_org, platform_on
 from tests.support.platform import Answer, PlatformProcess, TestWorker
+from tests.support.waiting import eventually
 
 from donmai_daemon.link.transport import MAX_ANSWER_BYTES
 from donmai_daemon.model.json import Json, JsonObject
@@ -395,10 +396,8 @@ def hasty(store: StoreKind, tmp_path: Path) -> Iterator[PlatformProcess]:
 
 
 def until(platform: PlatformProcess, org: Org, session: str, wanted: str) -> JsonObject:
-    """Wait until the session has a status; the test's own time limit bounds it."""
-    while (shown := status_of(platform, org, session))["status"] != wanted:
-        time.sleep(0.05)  # there is no event to wait on: this is what an operator can see
-    return shown
+    """Wait until the session has a status, by what an operator can see."""
+    return eventually(lambda: shown if (shown := status_of(platform, org, session))["status"] == wanted else None)
 
 
 def test_claims_lapse(hasty: PlatformProcess) -> None:
@@ -407,15 +406,12 @@ def test_claims_lapse(hasty: PlatformProcess) -> None:
     worker, second = hasty.register(org.worker, "one"), hasty.register(org.worker, "two")
     session = put(hasty, org)
     lost = poll(hasty, worker)[0]["claimId"]
-    while not (items := poll(hasty, second)):
-        time.sleep(0.05)
-    claim = items[0]["claimId"]
+    claim = eventually(lambda: poll(hasty, second))[0]["claimId"]
     assert claim != lost
     late = tell(hasty, worker, session, "status", status="claimed", claimId=lost)
     assert (late.status, late.body["code"]) == (409, "claimed_by_another")
     assert tell(hasty, second, session, "status", status="claimed", claimId=claim).status == 200
-    while not (items := poll(hasty, worker)):
-        time.sleep(0.05)
+    items = eventually(lambda: poll(hasty, worker))
     assert tell(hasty, second, session, "status", status="running", claimId=claim).status == 409
     assert tell(hasty, worker, session, "status", status="running", claimId=items[0]["claimId"]).status == 200
     shown = until(hasty, org, session, "failed")

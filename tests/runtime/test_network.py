@@ -19,7 +19,7 @@ NOWHERE: Ways = (None, None)
 
 
 async def test_only_another_way_out_counts() -> None:
-    """A burst of news is one question; the same answer is no change, none is no network, another one is told once."""
+    """A burst of news is one question; the same answer is no change, none is a loss that only the log has, another one is told once."""
     clock = FakeClock()
     answers = [HOME, HOME, NOWHERE, HOME, TRAIN]
     asked: list[Ways] = []
@@ -34,7 +34,7 @@ async def test_only_another_way_out_counts() -> None:
 
     kernel, daemon = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     daemon.setblocking(False)
-    with kernel:
+    with kernel, capture_logs() as events:
         async with anyio.create_task_group() as group:
             group.start_soon(follow_network, changed, clock, ways, lambda: daemon)
             for _ in answers[1:]:
@@ -46,6 +46,7 @@ async def test_only_another_way_out_counts() -> None:
             group.cancel_scope.cancel()
     assert asked == answers
     assert told == [HOME, TRAIN]
+    assert [event["event"] for event in events] == ["network.gone", "network.changed", "network.changed"]
 
 
 async def test_a_system_without_news_is_done_without() -> None:

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.agent import git, make_repository, shell, until
+from tests.support.agent import git, make_repository, shell
 from tests.support.platform import PlatformProcess
+from tests.support.waiting import eventually
 from tests.support.workplace import Machine, Workplace
 
 from donmai_daemon.model.json import JsonObject
@@ -55,8 +56,8 @@ def test_refused_work_goes_back_with_its_reason(place: Workplace, tmp_path: Path
     strict.start()
     try:
         session = place.queue(repository="https://h/other")
-        until(lambda: '"session.refused"' in strict.log_text())
-        until(lambda: "does not belong to project" in place.platform.log_text())
+        eventually(lambda: '"session.refused"' in strict.log_text())
+        eventually(lambda: "does not belong to project" in place.platform.log_text())
         assert place.status(session) == "pending"
     finally:
         strict.close()
@@ -70,7 +71,7 @@ def test_a_session_is_stopped_on_the_machine(place: Workplace, tmp_path: Path) -
     machine.start()
     try:
         session = place.queue()
-        until((tmp_path / "up").exists)
+        eventually((tmp_path / "up").exists)
         told = machine.host("sessions", "stop", session, "--json")
         assert json.loads(told.stdout) == {"sessionId": session, "stopped": True, "mode": "terminated"}
         assert place.until_ended(session) == "stopped"
@@ -85,7 +86,7 @@ def test_the_platform_kills_a_session(place: Workplace, tmp_path: Path) -> None:
     machine.start()
     try:
         one, other = place.queue(), place.queue()
-        until(lambda: all((tmp_path / f"up-{session}").exists() for session in (one, other)))
+        eventually(lambda: all((tmp_path / f"up-{session}").exists() for session in (one, other)))
         assert place.mutate("session.kill", {"sessionId": one, "reason": "enough"}) == ("applied", None)
         assert place.status(one) == "stopped"
         assert place.status(other) == "running"
@@ -105,8 +106,8 @@ def test_a_policy_counts_from_the_next_admission_on(place: Workplace, tmp_path: 
         policy: JsonObject = {"matrix": {"acme": {"byok": {"allowed": False}}}}
         assert place.mutate("modelAccess.set", {"policy": policy}) == ("applied", None)
         session = place.queue(resolvedProfile=profile)
-        until(lambda: '"code":"access_denied"' in machine.log_text())
-        until(lambda: "model access denied: acme/m1: denied by acme.byok" in place.platform.log_text())
+        eventually(lambda: '"code":"access_denied"' in machine.log_text())
+        eventually(lambda: "model access denied: acme/m1: denied by acme.byok" in place.platform.log_text())
         assert place.status(session) == "pending"
     finally:
         machine.close()

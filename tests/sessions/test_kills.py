@@ -13,8 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.agent import shell, until
+from tests.support.agent import shell
 from tests.support.platform import PlatformProcess
+from tests.support.waiting import eventually
 from tests.support.workplace import ENDED, Machine, Workplace
 
 from donmai_daemon.sessions.processes import identify
@@ -102,14 +103,14 @@ def trial(directory: Path, seed: int, sessions: int, kills: int) -> Counter[str]
                 left.difference_update([session for session in left if place.status(session) in ENDED])
                 return not left
 
-            until(all_ended, 90)
-            until(lambda: not machine.runners(), 30)
+            eventually(all_ended, 90)
+            eventually(lambda: not machine.runners(), 30)
             runs = Counter((directory / "runs").read_text().split())
             assert max(runs.values()) == 1, "a session ran twice"
             assert set(runs) <= set(queued)
             completed = {session for session in queued if place.status(session) == "completed"}
             assert completed <= set(runs)
-            until(lambda: not [pid for pid in havoc.agents() if identify(pid) is not None], 10)
+            eventually(lambda: not [pid for pid in havoc.agents() if identify(pid) is not None], 10)
         finally:
             machine.close()
     havoc.kills["completed"] = len(completed)

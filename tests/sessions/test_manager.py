@@ -12,8 +12,9 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.support.agent import shell, until
+from tests.support.agent import shell
 from tests.support.sessions import House, config, house, work
+from tests.support.waiting import eventually
 from tests.support.work import WorkServer, work_server
 
 from donmai_daemon.model.json import JsonObject
@@ -43,7 +44,7 @@ def waits(directory: Path) -> list[str]:
 
 async def up(directory: Path, *session_ids: str) -> None:
     for session_id in session_ids:
-        await anyio.to_thread.run_sync(until, (directory / f"up-{session_id}").exists)
+        await anyio.to_thread.run_sync(eventually, (directory / f"up-{session_id}").exists)
 
 
 def agent_pid(directory: Path, session_id: str) -> int:
@@ -181,7 +182,7 @@ async def test_a_runner_that_is_killed_leaves_nothing(server: WorkServer, tmp_pa
     async with house(tmp_path, server, config(command=script)) as home:
         await home.take(work())
         await up(tmp_path, "ses_1")
-        await anyio.to_thread.run_sync(until, lambda: (tmp_path / "apart").exists())
+        await anyio.to_thread.run_sync(eventually, lambda: (tmp_path / "apart").exists())
         runner = home.manager.handles()[0].process
         assert runner is not None
         os.kill(runner.pid, signal.SIGKILL)
@@ -233,7 +234,7 @@ def test_an_end_while_the_daemon_was_away_is_reported(server: WorkServer, tmp_pa
         server.wait(lambda: server.jobs["ses_1"].status == "completed")
     else:
         os.kill(runner, signal.SIGKILL)
-    until(lambda: identify(runner) is None)
+    eventually(lambda: identify(runner) is None)
     record = anyio.run(after)
     assert record.outcome == ("completed" if end == "well" else "failed")
     assert server.jobs["ses_1"].status == record.outcome
@@ -357,5 +358,5 @@ async def test_the_sweep_of_old_sessions_takes_their_files(server: WorkServer, t
         log.touch()
         await home.take(work())
         await home.reported("ses_1")
-        await anyio.to_thread.run_sync(until, lambda: not log.exists())
+        await anyio.to_thread.run_sync(eventually, lambda: not log.exists())
     assert len(records.load()) == 200

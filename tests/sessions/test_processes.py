@@ -13,7 +13,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.support.agent import until
+from tests.support.waiting import eventually
 
 from donmai_daemon.sessions.ending import end, sweep
 from donmai_daemon.sessions.processes import (
@@ -64,7 +64,7 @@ async def test_whoever_has_the_runners_number_next_is_nobody_of_the_session(tmp_
     """Neither that process nor its group and session: only the mark would tell that they belong."""
     pid = tmp_path / "pid"
     with running(f"sleep 600 & echo $! > {pid}.new; mv {pid}.new {pid}; wait", mark="somebody-elses") as child:
-        until(pid.exists)
+        eventually(pid.exists)
         stranger = identify_child(child.pid)
         runner = ProcessId(stranger.pid, stranger.start - 1)
         assert belonging(runner, MARK) == set()
@@ -78,7 +78,7 @@ async def test_an_end_is_heard_of_whoever_the_parent_is(tmp_path: Path) -> None:
     """The end of a process that is not our child wakes the waiter; one that waits to be reaped has ended."""
     pid = tmp_path / "pid"
     with running(f"sleep 600 & echo $! > {pid}.new; mv {pid}.new {pid}; wait") as child:
-        until(pid.exists)
+        eventually(pid.exists)
         grandchild = identify(int(pid.read_text()))
         assert grandchild is not None
         with anyio.fail_after(10):
@@ -102,9 +102,9 @@ async def test_everything_of_a_session_is_found(tmp_path: Path) -> None:
         wait
     """
     with running(script) as child, running("exec sleep 600", f"{MARK}other") as other:
-        until((tmp_path / "orphan").exists)
+        eventually((tmp_path / "orphan").exists)
         names = ("child", "apart", "orphan")
-        until(lambda: all((tmp_path / name).exists() for name in names))
+        eventually(lambda: all((tmp_path / name).exists() for name in names))
         root = identify_child(child.pid)
         found = {process.pid for process in belonging(root, MARK)}
         assert {int((tmp_path / name).read_text()) for name in names} | {child.pid} <= found
@@ -119,7 +119,7 @@ async def test_the_mark_alone_finds_what_the_runner_left() -> None:
     """After a restart of the daemon the root may be gone, and its number somebody else's."""
     with running("exec sleep 600") as child:
         left = identify_child(child.pid)
-        until(lambda: belonging(ProcessId(child.pid, left.start + 1), MARK) == {left})
+        eventually(lambda: belonging(ProcessId(child.pid, left.start + 1), MARK) == {left})
         assert belonging(None, MARK[:-1]) == set()
         assert await sweep(None, MARK) == 1
         assert not is_running(left)
@@ -129,11 +129,11 @@ async def test_patience_comes_before_force(tmp_path: Path) -> None:
     """TERM first; what ends by itself is not killed, what does not is, after its time."""
     up = tmp_path / "up"
     with running(f"trap 'exit 0' TERM; touch {up}; while :; do sleep 0.02; done") as child:
-        until(up.exists)
+        eventually(up.exists)
         assert await end(identify_child(child.pid), MARK, grace=20) == "terminated"
     up.unlink()
     with running(f"trap '' TERM; touch {up}; while :; do sleep 0.02; done") as child:
-        until(up.exists)
+        eventually(up.exists)
         root = identify_child(child.pid)
         assert await end(root, MARK, grace=0.1) == "killed"
         assert not is_running(root)

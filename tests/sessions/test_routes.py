@@ -10,9 +10,10 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.support.agent import shell, until
+from tests.support.agent import shell
 from tests.support.control import DIGITS, Reply
 from tests.support.sessions import House, config, house, work
+from tests.support.waiting import eventually
 from tests.support.work import WorkServer, work_server
 
 from donmai_daemon.model.config import Cell, ModelAccess, Policy
@@ -50,7 +51,7 @@ async def busy(
         for session_id in session_ids:
             await home.take(work(session_id, **SECRETS))
             file = directory / f"token-{session_id}"
-            await anyio.to_thread.run_sync(until, file.exists)
+            await anyio.to_thread.run_sync(eventually, file.exists)
             tokens[session_id] = file.read_text().strip()
         try:
             yield home, tokens
@@ -182,7 +183,7 @@ async def test_a_read_token_survives_a_restart(server: WorkServer, tmp_path: Pat
     )
     async with house(tmp_path, server, config(), runner=script) as home:
         await home.take(work("a", **SECRETS))
-        await anyio.to_thread.run_sync(until, (tmp_path / "token.done").exists)
+        await anyio.to_thread.run_sync(eventually, (tmp_path / "token.done").exists)
     token = (tmp_path / "token").read_text().strip()
     assert token not in (tmp_path / "sessions" / "records" / "a.json").read_text()
     async with house(tmp_path, server, config(), runner=script) as home:

@@ -6,8 +6,7 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -116,11 +115,3 @@ def git(directory: Path, *arguments: str) -> str:
     """What git prints, stripped."""
     done = subprocess.run(["git", "-C", str(directory), *arguments], check=True, capture_output=True, text=True)
     return done.stdout.strip()
-
-
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Wait for something that no event tells of: what the kernel shows in its process table."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not become so in time"
-        time.sleep(0.01)

@@ -7,38 +7,19 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO
 
 import httpx
 from tests.support.cli import COMMAND, Finished, donmai, environment
 from tests.support.platform import Answer, PlatformProcess, read_answer
+from tests.support.waiting import PATIENCE, eventually
 
 from donmai_daemon.model.json import Json, JsonObject
 
-PATIENCE = 30.0
-_T = TypeVar("_T")
-
 SETTLED = {"applied", "failed", "cancelled"}
-
-
-def eventually(look: Callable[[], _T | None], seconds: float = PATIENCE) -> _T:
-    """The first true thing that `look` finds; for what no event tells of. A request that fails has found nothing."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found: object = None
-        try:
-            result = look()
-        except httpx.TransportError as error:
-            found = error
-        else:
-            if result:
-                return result
-            found = result
-        assert time.monotonic() < deadline, f"not within {seconds} s; last seen: {found!r}"
-        time.sleep(0.02)
 
 
 class DaemonProcess:

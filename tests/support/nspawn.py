@@ -13,11 +13,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
+
+from tests.support.waiting import eventually
 
 INCLUDED = "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,python3,git,procps,rpm,ca-certificates"
 SUITES = {(3, 11): "bookworm", (3, 13): "trixie"}
@@ -120,12 +121,8 @@ class Machine:
 
     def wait(self, what: str, true: Callable[[], bool], seconds: float = 30) -> None:
         """Until `true` says so; a failure tells what the journal has."""
-        end = time.monotonic() + seconds
-        while not true():
-            if time.monotonic() > end:
-                journal = self.try_("journalctl", "--no-pager", "--lines", "60").out
-                raise AssertionError(f"not within {seconds:g} s: {what}\n{journal}")
-            time.sleep(0.2)
+        told = ("journalctl", "--no-pager", "--lines", "60")
+        eventually(true, seconds, every=0.2, said=lambda: f"{what}\n{self.try_(*told).out}")
 
 
 @contextmanager
@@ -164,20 +161,18 @@ _UP = {"running", "degraded"}
 
 def _leader(container: subprocess.Popen[bytes]) -> int:
     """The container's first process: the one below systemd-nspawn that is in another process namespace."""
-    end = time.monotonic() + 30
     own = Path("/proc/self/ns/pid").readlink()
-    while time.monotonic() < end and container.poll() is None:
+
+    def first() -> int | None:
+        assert container.poll() is None, f"systemd-nspawn ended with {container.returncode}"
         for pid in _descendants(container.pid):
-            try:
-                if (
-                    Path(f"/proc/{pid}/ns/pid").readlink() != own
-                    and "systemd" in Path(f"/proc/{pid}/comm").read_text()
-                ):
+            with suppress(OSError):  # it was between two lives
+                elsewhere = Path(f"/proc/{pid}/ns/pid").readlink() != own
+                if elsewhere and "systemd" in Path(f"/proc/{pid}/comm").read_text():
                     return pid
-            except OSError:
-                continue  # it was between two lives
-        time.sleep(0.1)
-    raise AssertionError(f"systemd-nspawn did not start a container (exit code {container.poll()})")
+        return None
+
+    return eventually(first)
 
 
 def _descendants(pid: int) -> Sequence[int]:

@@ -10,13 +10,14 @@ import socket
 import socketserver
 import subprocess
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from tests.support.waiting import eventually
 
 CONFIGURATION = Path(__file__).parents[2] / "packaging" / "nginx" / "donmai-platform.conf"
 _PATIENCE = 30.0
@@ -140,14 +141,15 @@ def nginx_program() -> str:
 
 
 def _until_open(port: int, running: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while True:
+    def said() -> str:
+        return log.read_text() if log.exists() else ""
+
+    def listens() -> bool:
+        assert running.poll() is None, said()
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
-            return
         except OSError:
-            said = log.read_text() if log.exists() else ""
-            assert running.poll() is None, said
-            assert time.monotonic() < deadline, said
-            # It says nowhere that it has begun to listen: it has to be asked again.
-            time.sleep(0.05)
+            return False
+        return True
+
+    eventually(listens, _PATIENCE, said=said)

@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import psycopg
 import redis
+from tests.support.waiting import eventually
 
 _PATIENCE = 60.0
 _OWNER = "donmai"
@@ -67,16 +67,17 @@ class ServerProcess:
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._directory, user=self._user,
                 env=_environment(),
             )  # fmt: skip
-        deadline = time.monotonic() + _PATIENCE
-        while True:
+        process = self._process
+
+        def answers() -> bool:
             try:
                 self._answers()
-                return
-            except (psycopg.Error, redis.RedisError) as error:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise AssertionError(f"{self._command[0]}: {error}\n{self.log_text()[-3000:]}") from error
-                # A server says nowhere that it has begun to answer: it has to be asked again.
-                time.sleep(0.05)
+            except (psycopg.Error, redis.RedisError):
+                assert process.poll() is None, f"{self._command[0]} ended: {self.log_text()[-3000:]}"
+                return False
+            return True
+
+        eventually(answers, _PATIENCE, said=lambda: self.log_text()[-3000:])
 
     def end(self, number: signal.Signals) -> None:
         """End it by a signal, and wait."""

@@ -9,8 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.agent import until
 from tests.support.platform import PlatformProcess
+from tests.support.waiting import eventually
 
 from donmai_daemon.model.json import Json, JsonObject, text_or_none
 from donmai_daemon.sessions.processes import ProcessId, belonging
@@ -63,7 +63,7 @@ class Machine:
                 stdout=subprocess.DEVNULL,
                 stderr=log,
             )
-        until(lambda: self.log_text().count(_STARTED) > starts or not self.running)
+        eventually(lambda: self.log_text().count(_STARTED) > starts or not self.running)
 
     @property
     def running(self) -> bool:
@@ -126,7 +126,7 @@ class Workplace:
         return str(self.session(session_id)["status"])
 
     def until_ended(self, session_id: str, seconds: float = 60.0) -> str:
-        until(lambda: self.status(session_id) in ENDED, seconds)
+        eventually(lambda: self.status(session_id) in ENDED, seconds)
         return self.status(session_id)
 
     def mutate(self, op: str, params: JsonObject) -> tuple[str, str | None]:
@@ -139,5 +139,5 @@ class Workplace:
             seen.update(self.platform.mutation(self.key, host, mutation))
             return seen["status"] in {"applied", "failed"}
 
-        until(settled, 60)
+        eventually(settled, 60)
         return str(seen["status"]), text_or_none(seen, "error")

@@ -61,8 +61,9 @@ async def follow_network(
             for _ in _waiting(channel):
                 pass
             now = ways()
+            if now != known:
+                structlog.get_logger("network").info("network.changed" if any(now) else "network.gone")
             if now != known and any(now):
-                structlog.get_logger("network").info("network.changed")
                 await changed()
             known = now
 
