@@ -17,7 +17,7 @@ import redis
 from bench.api import free_port
 
 ROUTE = """
-import sys, uvicorn
+import functools, sys, uvicorn
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
@@ -27,7 +27,7 @@ async def beat(request):
     await request.body()
     return Response(answer, media_type="application/json")
 app = Starlette(routes=[Route("/api/workers/{worker}/heartbeat", beat, methods=["POST"])])
-http = PlatformProtocol if sys.argv[3] == "ours" else sys.argv[3]
+http = functools.partial(PlatformProtocol, arrival=30) if sys.argv[3] == "ours" else sys.argv[3]
 uvicorn.run(app, port=int(sys.argv[1]), http=http, loop="asyncio", ws="none", lifespan="off", access_log=False, log_level="error",
     timeout_keep_alive=75)
 """

@@ -6,7 +6,9 @@ import json
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,6 +23,21 @@ CHUNKED = b"POST /api/workers/register HTTP/1.1\r\nHost: platform\r\nTransfer-En
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformProcess]:
     with PlatformProcess.embedded(tmp_path_factory.mktemp("protocol")) as running:
         yield running
+
+
+@pytest.fixture
+def brisk(tmp_path: Path) -> Iterator[PlatformProcess]:
+    """A platform that waits half a second for a request to be whole."""
+    with PlatformProcess.embedded(tmp_path, ("--request-timeout", "0.5")) as running:
+        yield running
+
+
+def dripping(beginning: bytes, drop: bytes) -> Iterator[bytes]:
+    """A request without end, as slow as it may be without being idle."""
+    yield beginning
+    while True:
+        yield drop
+        time.sleep(0.05)  # the pace of the drip: no event, the test is about slowness
 
 
 def answer_to(platform: PlatformProcess, pieces: Iterable[bytes]) -> tuple[int, bytes]:
@@ -82,6 +99,57 @@ def test_what_is_not_http_is_refused(embedded: PlatformProcess, request_bytes: b
     """Bytes that are no request, or could be two, get 400 with our error shape, and the connection ends."""
     status, body = answer_to(embedded, [request_bytes])
     assert (status, json.loads(body)) == (400, {"error": "invalid HTTP request"})
+
+
+@pytest.mark.parametrize(
+    ("beginning", "drop"),
+    [
+        (b"GET /hea", b"l"),
+        (GET, b"X: y\r\n"),
+        (CHUNKED, b"1\r\n{\r\n"),
+        (GET + b"\r\n" + GET, b"X: y\r\n"),
+    ],
+    ids=["path", "head", "body", "second request"],
+)
+def test_a_request_has_a_time_to_arrive(brisk: PlatformProcess, beginning: bytes, drop: bytes) -> None:
+    """However busily it drips, and with nobody's key: it is told 408 and is gone."""
+    status, body = answer_to(brisk, dripping(beginning, drop))
+    if beginning.count(b"GET") == 2:  # the answer to the first one comes before
+        status, body = int(body.split()[2]), body.partition(b"\r\n\r\n")[2]
+    assert (status, json.loads(body)) == (408, {"error": "the request took too long to arrive"})
+
+
+def test_a_connection_without_a_request_ends(brisk: PlatformProcess) -> None:
+    """Nothing was asked, so nothing is answered."""
+    assert answer_to(brisk, []) == (0, b"")
+
+
+def test_only_arriving_is_timed(brisk: PlatformProcess) -> None:
+    """A beat is held, and a connection is kept, for longer than a request may take to arrive."""
+    worker = brisk.register(brisk.make_key("worker"))
+    brisk.beat(worker)  # the first one is not held
+    for _ in range(2):
+        begun = time.monotonic()
+        assert brisk.beat(worker, wait=1).status == 200
+        assert time.monotonic() - begun > 0.5
+
+
+def test_half_a_body_is_no_body(embedded: PlatformProcess) -> None:
+    """What came before the connection broke is not acted upon, even where it could be taken for a whole request."""
+    key = embedded.make_key("admin")
+    host = embedded.register(embedded.make_key("worker")).host_id
+    body = json.dumps({"workerHostId": host, "op": "project.remove", "params": {"id": "demo"}}).encode()
+    head = f"POST /api/daemon/mutations HTTP/1.1\r\nHost: platform\r\nAuthorization: Bearer {key}\r\n"
+    for length, queued in ((len(body) + 1, 0), (len(body), 1)):
+        address = urlsplit(embedded.url)
+        with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+            connection.sendall(f"{head}Content-Length: {length}\r\n\r\n".encode() + body)
+            assert embedded.call("GET", "/healthz").status == 200  # by now it has read what has come
+            if not queued:
+                connection.shutdown(socket.SHUT_WR)
+            connection.recv(1)
+        listed = embedded.call("GET", f"/api/daemon/mutations?workerHostId={host}", key)
+        assert len(listed.list_of("mutations")) == queued
 
 
 def test_a_body_may_be_announced(embedded: PlatformProcess) -> None:

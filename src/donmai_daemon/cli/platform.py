@@ -97,6 +97,13 @@ def _build_serve(serve: Parser) -> None:
         help="requests a second that this process takes of one key, burst five times as many (default: 100)",
     )
     serve.add_argument(
+        "--request-timeout",
+        metavar="S",
+        type=measured(0.1, 3600),
+        default=30.0,
+        help="seconds that a request may take to arrive whole (default: 30)",
+    )
+    serve.add_argument(
         "--legacy-org",
         metavar="O",
         help="organisation that $WORKER_API_KEY stands for, for the queued session detail only",

@@ -43,6 +43,7 @@ def serve(arguments: Namespace, console: Console) -> int:
         poll_interval=timedelta(seconds=arguments.poll_interval),
         token_ttl=timedelta(seconds=arguments.token_ttl),
         rate_limit=arguments.rate_limit,
+        request_timeout=timedelta(seconds=arguments.request_timeout),
         legacy_org=arguments.legacy_org,
         legacy_key=Secret(legacy_key) if legacy_key else None,
         leases=Leases(
@@ -61,7 +62,8 @@ def serve(arguments: Namespace, console: Console) -> int:
     async def run() -> None:
         async with open_store_to_serve(location(arguments, console), CLOCK) as opened:
             platform = assemble(opened.store, opened.wakeups, settings, CLOCK, NAMES)
-            await serve_platform(platform, bound, on_ready, notifier, watchdog_interval(console.environ))
+            arrival, watchdog = settings.request_timeout.total_seconds(), watchdog_interval(console.environ)
+            await serve_platform(platform, bound, on_ready, notifier, arrival, watchdog)
 
     try:
         anyio.run(run)

@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -64,16 +65,18 @@ async def serve(
     bound: socket.socket,
     on_ready: Callable[[], None],
     notifier: Notifier,
+    arrival: float,
     watchdog: float | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then answer what is under way and return; a second signal cuts that short.
 
-    `notifier` is told of the stop, and every `watchdog` seconds that the event loop turns.
+    A request has `arrival` seconds to be here. `notifier` is told of the stop, and every `watchdog` seconds that the
+    event loop turns.
     """
     _allow_many_connections()
     gc.set_threshold(*_COLLECT)
     await platform.tokens.ensure_signing_key()
-    server = _Server(platform.app, bound, on_ready)
+    server = _Server(platform.app, bound, on_ready, arrival)
     async with anyio.create_task_group() as tasks:
         await tasks.start(_stop_on_signals, server, platform, notifier)
         tasks.start_soon(_feed, notifier, watchdog)
@@ -85,11 +88,11 @@ async def serve(
 class _Server(Server):
     """uvicorn's server, without its tick of ten times a second and without its hold on signals."""
 
-    def __init__(self, app: ASGIApp, bound: socket.socket, on_ready: Callable[[], None]) -> None:
+    def __init__(self, app: ASGIApp, bound: socket.socket, on_ready: Callable[[], None], arrival: float) -> None:
         super().__init__(
             Config(
                 app,
-                http=PlatformProtocol,
+                http=partial(PlatformProtocol, arrival=arrival),  # type: ignore[arg-type]  # called as a class is
                 ws="none",
                 lifespan="off",
                 interface="asgi3",

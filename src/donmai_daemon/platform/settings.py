@@ -30,7 +30,7 @@ class ServeSettings:
     """What `donmai platform serve` was told.
 
     `rate_limit` is requests a second for one key, with a burst of five times as many; runtime tokens have a bucket of
-    their own each. `legacy_key` is `WORKER_API_KEY`, good for the organisation `legacy_org` and for the queued session
+    their own each. `request_timeout` is from a request's first byte to its last. `legacy_key` is `WORKER_API_KEY`, good for the organisation `legacy_org` and for the queued session
     detail only.
     """
 
@@ -39,6 +39,7 @@ class ServeSettings:
     poll_interval: timedelta = timedelta(seconds=5)
     token_ttl: timedelta = timedelta(hours=1)
     rate_limit: float = 100.0
+    request_timeout: timedelta = timedelta(seconds=30)
     legacy_org: str | None = None
     legacy_key: Secret | None = None
     leases: Leases = Leases()
