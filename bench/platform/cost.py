@@ -108,6 +108,11 @@ def measure(place: Path, real: RealServers, sizes: Sequence[int] = SIZES) -> dic
         known, options = Known.number(0).worker_id, location_of(plain[SCALED][0].options)
         assert isinstance(options, Servers)
         least = [Figure(name, one.micros(), "µs") for name, one in floors.items()]
+        # A machine that is slow today makes both slow: where an aim above is missed, this says whether it is the machine.
+        least += [
+            Figure(f"{kind}, {sizes[-1]:,} machines, against the first", ones[-1].micros() / least[0].value, "×")
+            for kind, ones in plain.items()
+        ]
         least += [
             Figure(name, value, "µs")
             for name, value in (

@@ -63,8 +63,8 @@ async def follow_network(
             now = ways()
             if now != known:
                 structlog.get_logger("network").info("network.changed" if any(now) else "network.gone")
-            if now != known and any(now):
-                await changed()
+                if any(now):
+                    await changed()
             known = now
 
 
