@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import stat
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from donmai_daemon.platform.records.keys import KeyRecord
 from donmai_daemon.platform.store.sqlite.database import Database, Transaction
 from donmai_daemon.platform.store.sqlite.keys import SqliteKeys
 from donmai_daemon.platform.store.sqlite.sql import queries
+from donmai_daemon.platform.store.sqlite.writer import Writer
 
 pytestmark = pytest.mark.anyio
 
@@ -94,6 +96,36 @@ async def test_a_full_disk_is_unavailable_and_passes(tmp_path: Path) -> None:
     await keys.add_key(key("after"), "after")
     assert [found.id for found in await keys.keys(None)] == ["after", "before"]
     database.close()
+
+
+class Ailing(sqlite3.Connection):
+    """A disk that fails at one COMMIT, and at the ROLLBACK that follows."""
+
+    ails = frozenset({"COMMIT", "ROLLBACK"})
+
+    def execute(self, sql: str, parameters: Sequence[int] = (), /) -> sqlite3.Cursor:  # type: ignore[override] # enough here
+        if sql in self.ails:
+            self.ails -= {sql}
+            raise sqlite3.OperationalError("disk I/O error")
+        return super().execute(sql, parameters)
+
+
+async def test_the_writer_outlives_a_commit_that_cannot_be_taken_back(tmp_path: Path) -> None:
+    """Those it was for are told, whoever comes while it is undone is too, and then writes work again."""
+    connection = sqlite3.connect(tmp_path / "file", isolation_level=None, check_same_thread=False, factory=Ailing)
+    connection.execute("CREATE TABLE kept (number INTEGER)")
+    writer = Writer(connection)
+
+    def put(number: int) -> Callable[[sqlite3.Connection], object]:
+        return lambda connection: connection.execute("INSERT INTO kept VALUES (?)", [number])
+
+    with anyio.fail_after(20):
+        for number in range(2):
+            with pytest.raises(StoreUnavailable):
+                await writer.run(put(number))
+        await writer.run(put(2))
+        assert await writer.run(lambda connection: connection.execute("SELECT * FROM kept").fetchall()) == [(2,)]
+    writer.close()
 
 
 async def test_another_process_sees_and_is_seen(tmp_path: Path) -> None:

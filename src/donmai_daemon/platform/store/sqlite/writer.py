@@ -81,9 +81,11 @@ class Writer:
                 connection.execute("RELEASE job")
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            # Disk full, I/O error, or a lock held by another process for longer than the busy timeout.
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            # Disk full, I/O error, or a lock held by another process for longer than the busy timeout. Where it cannot
+            # even be taken back, the next commit does not begin, and tries that again: this thread must not end.
+            with contextlib.suppress(sqlite3.Error):
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
             for job in batch:
                 job.error = StoreUnavailable(str(error))
                 job.error.__cause__ = error
