@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import MutableMapping
 from types import ModuleType
 
-OPTIONAL = ("better_exceptions", "pygments", "rich", "trio")
-"""structlog, httpx and httpcore import these where they happen to be installed: 5 to 9 MiB and 80 ms for nothing
-that a daemon shows."""
+OPTIONAL = (
+    *("better_exceptions", "h2", "pygments", "rich", "trio"),
+    # Ours on other systems only; uvicorn imports it too, to start itself again when its sources change.
+    *(("watchfiles",) if sys.platform == "linux" else ()),
+)
+"""structlog, httpx, httpcore and uvicorn import these where they happen to be installed: 6 to 10 MiB and 80 ms for
+nothing that a daemon shows or does."""
 
 
 def keep_out_optional_modules(modules: MutableMapping[str, ModuleType]) -> None:

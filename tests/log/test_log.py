@@ -17,6 +17,7 @@ import pytest
 import structlog
 from tests.support.clock import FakeClock
 
+from donmai_daemon.footprint import OPTIONAL
 from donmai_daemon.log import Logging, is_journal, masked, setup
 from donmai_daemon.model.config import LogFormat, LogLevel
 
@@ -267,13 +268,13 @@ def test_secrets_are_masked_on_the_way_out(start: Start) -> None:
     assert "t0p" not in stream.getvalue()
 
 
-def test_rich_stays_out_of_the_process() -> None:
-    """Installed beside the daemon, rich, pygments and trio are not imported by the libraries that would."""
+def test_what_is_not_needed_stays_out_of_the_process() -> None:
+    """What is installed beside the daemon is not imported by the libraries that would; watchfiles is, for one."""
     program = """
 import sys
 from donmai_daemon.footprint import keep_out_optional_modules
 keep_out_optional_modules(sys.modules)
-import httpx, structlog, anyio, pydantic_settings
+import httpx, structlog, anyio, pydantic_settings, uvicorn
 from donmai_daemon.log import setup
 setup("info", "json", sys.stderr)
 structlog.get_logger().info("still works")
@@ -288,5 +289,5 @@ print(*[name for name, module in sys.modules.items() if module is not None])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True,
                           env={"PYTHONPATH": str(Path(__file__).parents[2] / "src")})  # fmt: skip
-    assert not {"rich", "pygments", "trio", "better_exceptions"} & set(done.stdout.split())
+    assert not set(OPTIONAL) & set(done.stdout.split())
     assert json.loads(done.stderr)["event"] == "still works"
