@@ -128,7 +128,10 @@ async def test_a_caller_that_leaves_midway_changes_nothing(tmp_path: Path) -> No
             "body: has a number that JSON does not have, or one too long",
         ),
         (b'{"op":"project.add","params":{"id":"\\ud800"}}', "body: has an unpaired surrogate"),
-        (b'{"op":"project.add","params":{"id":' + b"[" * 30_000 + b"]" * 30_000 + b"}}", "body: nested too deeply"),
+        (
+            b'{"op":"project.add","params":{"id":' + b"[" * 30_000 + b"]" * 30_000 + b"}}",
+            "body: nested more than 64 levels deep",
+        ),
         (b"", "op: must be a string"),
     ],
 )

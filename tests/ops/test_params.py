@@ -126,7 +126,7 @@ def test_parameters_nested_without_end_are_refused() -> None:
     deep: JsonObject = {}
     for _ in range(100_000):
         deep = {"x": deep}
-    with pytest.raises(ParamsInvalid, match="nested too deeply"):
+    with pytest.raises(ParamsInvalid, match="must not be nested more than 64 levels deep"):
         operation("session.kill").check({"sessionId": "s", "more": deep})
     # Taken apart by hand: freeing it in one go would recurse.
     while deep:

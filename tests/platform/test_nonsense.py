@@ -11,8 +11,7 @@ import pytest
 from tests.platform.conftest import Org
 from tests.support.platform import PARAMS, PlatformProcess, TestWorker
 
-from donmai_daemon.model.json import Json, JsonObject
-from donmai_daemon.platform.http.endpoint import MAX_NESTING
+from donmai_daemon.model.json import MAX_NESTING, Json, JsonObject
 from donmai_daemon.platform.records.mutations import MAX_DELIVERED
 
 

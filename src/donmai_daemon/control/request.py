@@ -9,7 +9,9 @@ from urllib.parse import parse_qsl
 
 from donmai_daemon.control.answer import encode
 from donmai_daemon.errors import RequestInvalid
-from donmai_daemon.model.json import Json, JsonObject
+from donmai_daemon.model.json import MAX_NESTING, Json, JsonObject, is_too_deep
+
+_TOO_DEEP = f"body: nested more than {MAX_NESTING} levels deep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ def _is_json(content_type: bytes | None) -> bool:
 def _read_json(body: bytes) -> Json:
     try:
         value: Json = json.loads(body.decode("utf-8"))
+        if is_too_deep(value):
+            raise RequestInvalid(_TOO_DEEP)
         encode(value)  # refuses NaN, which json.loads takes
         # Refuses a lone surrogate, which no file and no database takes.
         json.dumps(value, ensure_ascii=False).encode()
@@ -96,5 +100,5 @@ def _read_json(body: bytes) -> Json:
     except ValueError as error:
         raise RequestInvalid("body: has a number that JSON does not have, or one too long") from error
     except RecursionError as error:
-        raise RequestInvalid("body: nested too deeply") from error
+        raise RequestInvalid(_TOO_DEEP) from error
     return value

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 
 from donmai_daemon.errors import ParamsInvalid
-from donmai_daemon.model.json import Json, JsonObject
+from donmai_daemon.model.json import MAX_NESTING, Json, JsonObject, is_too_deep
 
 MAX_TEXT_CHARS = 512
 MAX_PARAMS_BYTES = 16 * 1024
@@ -134,10 +134,9 @@ class Fields:
 
 def read(source: Mapping[str, Json], reader: Callable[[Fields], JsonObject]) -> tuple[JsonObject, tuple[str, ...]]:
     """What `reader` makes of the parameters, and the names of the keys it did not ask for. Raises `ParamsInvalid`."""
-    try:
-        size = len(json.dumps(source, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
-    except RecursionError as error:
-        raise ParamsInvalid("", "nested too deeply") from error
+    if is_too_deep(dict(source)):
+        raise ParamsInvalid("", f"must not be nested more than {MAX_NESTING} levels deep")
+    size = len(json.dumps(source, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
     if size > MAX_PARAMS_BYTES:
         raise ParamsInvalid("", f"must not be larger than {MAX_PARAMS_BYTES // 1024} KiB")
     ignored: list[str] = []

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from donmai_daemon.model.json import Json, JsonObject
+from donmai_daemon.model.json import MAX_NESTING, Json, JsonObject, is_too_deep
 from donmai_daemon.platform.conditions import RequestRefused
 from donmai_daemon.platform.http.departure import Departure
 
@@ -18,8 +18,6 @@ Credential: TypeAlias = Literal["none", "key", "runtime", "key or runtime"]
 DEFAULT_BODY_LIMIT = 256 * 1024
 LARGE_BODY_LIMIT = 4 * 1024 * 1024
 """For registrations and beats, which may carry a full report."""
-MAX_NESTING = 64
-"""Levels of lists and objects in a body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,22 +96,9 @@ def read_json(raw: bytes) -> Json:
     except (ValueError, RecursionError) as error:
         raise RequestRefused("", "the body is not JSON") from error
     # Counted first: few bodies have so many brackets that they could be nested too deeply.
-    if raw.count(b"[") + raw.count(b"{") > MAX_NESTING and _is_nested_beyond(value, MAX_NESTING):
+    if raw.count(b"[") + raw.count(b"{") > MAX_NESTING and is_too_deep(value):
         raise RequestRefused("", f"the body is nested more than {MAX_NESTING} levels deep")
     return value
-
-
-def _is_nested_beyond(value: Json, levels: int) -> bool:
-    layer = [value]
-    for _ in range(levels):
-        inner: list[Json] = []
-        for one in layer:
-            if isinstance(one, dict):
-                inner += one.values()
-            elif isinstance(one, list):
-                inner += one
-        layer = inner
-    return any(isinstance(one, dict | list) for one in layer)
 
 
 def _finite(text: str) -> float:
