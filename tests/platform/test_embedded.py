@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import sqlite3
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
 import pytest
+from tests.support.ailing import Ailing
 from tests.support.platform import PlatformProcess
 
 import donmai_daemon.platform.store.sqlite as sqlite_store
@@ -96,18 +97,6 @@ async def test_a_full_disk_is_unavailable_and_passes(tmp_path: Path) -> None:
     await keys.add_key(key("after"), "after")
     assert [found.id for found in await keys.keys(None)] == ["after", "before"]
     database.close()
-
-
-class Ailing(sqlite3.Connection):
-    """A disk that fails at one COMMIT, and at the ROLLBACK that follows."""
-
-    ails = frozenset({"COMMIT", "ROLLBACK"})
-
-    def execute(self, sql: str, parameters: Sequence[int] = (), /) -> sqlite3.Cursor:  # type: ignore[override] # enough here
-        if sql in self.ails:
-            self.ails -= {sql}
-            raise sqlite3.OperationalError("disk I/O error")
-        return super().execute(sql, parameters)
 
 
 async def test_the_writer_outlives_a_commit_that_cannot_be_taken_back(tmp_path: Path) -> None:

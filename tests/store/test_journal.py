@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.support.ailing import Ailing
 
 from donmai_daemon.errors import AlreadyRunning, JournalUnavailable
 from donmai_daemon.model.mutation import Ack, MutationRequest, Verdict
@@ -214,6 +215,21 @@ def test_accept_is_all_or_nothing(tmp_path: Path) -> None:
     failing.close()
 
 
+def test_a_transaction_that_cannot_be_taken_back_stays_the_only_one(tmp_path: Path) -> None:
+    """Its beat is not accepted; the next one is, as soon as the disk is well, and nothing of the first is in it."""
+    path = tmp_path / "journal.sqlite3"
+    Journal.open(path, NOW).close()
+    connection = sqlite3.connect(path, isolation_level=None, factory=Ailing)
+    connection.row_factory = sqlite3.Row
+    journal = Journal(Database(connection))
+    with pytest.raises(JournalUnavailable, match="I/O"):
+        journal.accept(beat("a"), NOW)
+    journal.accept(beat("b"), NOW)
+    assert journal.find("a") is None
+    assert journal.find("b") is not None
+    journal.close()
+
+
 def test_full_disk_is_named(tmp_path: Path) -> None:
     """A journal that cannot grow says that the disk is full, and keeps what it had."""
     path = tmp_path / "journal.sqlite3"
@@ -273,6 +289,7 @@ def test_journal_is_private_and_durable(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert database._connection.execute("PRAGMA synchronous").fetchone()[0] == 2
     assert database._connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    database.close()
 
 
 def test_every_statement_is_valid(tmp_path: Path) -> None:
@@ -281,6 +298,7 @@ def test_every_statement_is_valid(tmp_path: Path) -> None:
     for name, text in queries().items():
         plan = database._connection.execute(f"EXPLAIN {text}", _any_values(text)).fetchall()
         assert plan, name
+    database.close()
 
 
 def _any_values(text: str) -> dict[str, str]:

@@ -56,6 +56,8 @@ class Database:
         """All or nothing, on disk at the end. Raises `JournalUnavailable`; then nothing was recorded."""
         self._step(f"journal.{name}.begin")
         try:
+            if self._connection.in_transaction:  # one that failed, and could not be taken back then
+                self._connection.execute("ROLLBACK")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield

@@ -56,13 +56,11 @@ class Database:
     WAL mode no writer makes them wait.
     """
 
-    def __init__(self, path: Path, held: contextlib.ExitStack) -> None:
-        """`held` is closed last."""
+    def __init__(self, reader: sqlite3.Connection, writer: Writer, held: contextlib.ExitStack) -> None:
+        """`held` closes both, and what else was opened for them."""
+        self._reading = Statements(reader)
+        self._writer = writer
         self._held = held
-        self._reader = _connect(path, _READER_WAITS_MS)
-        self._reader.execute("PRAGMA query_only = ON")
-        self._reading = Statements(self._reader)
-        self._writer = Writer(_connect(path, _WRITER_WAITS_MS))
 
     @classmethod
     def open(cls, directory: Path, *, exclusive: bool) -> Database:
@@ -80,7 +78,11 @@ class Database:
                 # Made before SQLite makes it, so that there is no instant at which others can open it.
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
                 _prepare(path)
-                return cls(path, held.pop_all())
+                reader = held.enter_context(contextlib.closing(_connect(path, _READER_WAITS_MS)))
+                reader.execute("PRAGMA query_only = ON")
+                writer = Writer(_connect(path, _WRITER_WAITS_MS))
+                held.callback(writer.close)
+                return cls(reader, writer, held.pop_all())
             except (OSError, sqlite3.Error) as error:
                 reason = error.strerror if isinstance(error, OSError) else error
                 raise StoreUnusable(
@@ -108,8 +110,6 @@ class Database:
 
     def close(self) -> None:
         """Do what waits, then close. Blocking."""
-        self._writer.close()
-        self._reader.close()
         self._held.close()
 
 
@@ -132,8 +132,12 @@ def _connect(path: Path, busy_ms: int) -> sqlite3.Connection:
         path, isolation_level=None, check_same_thread=False, timeout=busy_ms / 1000, cached_statements=256
     )
     connection.row_factory = sqlite3.Row
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
